@@ -1,0 +1,95 @@
+# Targets: install, test, unit, contract, contract-webui, lint, demo, bench, clean, distclean.
+# `make test` needs nothing but Python 3.10 or 3.11 with venv; the WebUI's part runs where a WebUI is found.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+REQUIREMENTS := requirements-dev.txt requirements-test.txt constraints.txt \
+	devhost/requirements.txt devhost/requirements-nodeps.txt
+
+OMG_WEBUI_DIR ?= $(HOME)/stable-diffusion-webui
+WEBUI_PYTHON := $(OMG_WEBUI_DIR)/venv/bin/python
+WEBUI_PYTEST := .cache/pytest-webui
+WEBUI_INSTALLED := $(WEBUI_PYTEST)/.installed
+
+PIP_FLAGS := --quiet --progress-bar off --disable-pip-version-check
+UNIT_TESTS := tests --ignore=tests/contract --ignore=tests/browser
+
+# Tests, demo and bench use no network.
+export HF_HUB_OFFLINE := 1
+export TRANSFORMERS_OFFLINE := 1
+export GRADIO_ANALYTICS_ENABLED := False
+export OMG_WEBUI_DIR
+
+# Prints the first Python of a kind that the WebUI runs on and that can make a virtual environment.
+define FIND_PYTHON
+for python in python3.10 "$$HOME"/.pyenv/versions/3.10.*/bin/python \
+		python3.11 "$$HOME"/.pyenv/versions/3.11.*/bin/python python3; do \
+	"$$python" -c 'import ensurepip, sys, venv; assert sys.version_info[:2] in ((3, 10), (3, 11)); print(sys.executable)' \
+		2>/dev/null && exit 0; \
+done; \
+echo "No Python 3.10 or 3.11 with venv found: install one (Debian: apt-get install python3-venv)." >&2; exit 1
+endef
+
+.PHONY: help install test unit contract contract-webui lint demo bench clean distclean
+
+help:
+	@sed -n 's/^# Targets: /make targets: /p' Makefile
+
+install: $(INSTALLED)
+
+$(INSTALLED): $(REQUIREMENTS)
+	[ -x $(PYTHON) ] || { python="$$($(FIND_PYTHON))" && "$$python" -m venv $(VENV); }
+	$(PYTHON) -m pip install $(PIP_FLAGS) -r requirements-dev.txt
+	$(PYTHON) -m pip install $(PIP_FLAGS) --no-deps -r devhost/requirements-nodeps.txt
+	touch $@
+
+# One after the other, also under -j: two torch processes at once slow each other down twenty times.
+test: install
+	$(MAKE) unit
+	$(MAKE) contract
+	$(MAKE) contract-webui
+	$(MAKE) lint
+
+unit: install
+	$(PYTHON) -m pytest $(UNIT_TESTS)
+
+# A process of its own: devhost's `modules.*` stay in sys.modules.
+contract: install
+	OMG_CONTRACT_HOST=devhost $(PYTHON) -m pytest tests/contract
+
+contract-webui:
+	@if [ -x "$(WEBUI_PYTHON)" ]; then \
+		$(MAKE) $(WEBUI_INSTALLED) && \
+		echo 'OMG_CONTRACT_HOST=webui $(WEBUI_PYTHON) -m pytest tests/contract' && \
+		OMG_CONTRACT_HOST=webui PYTHONPATH="$(CURDIR)/$(WEBUI_PYTEST)" "$(WEBUI_PYTHON)" -m pytest tests/contract; \
+	else \
+		echo "*** SKIPPED: contract tests on the real WebUI; none at $(OMG_WEBUI_DIR) (set OMG_WEBUI_DIR) ***"; \
+	fi
+
+# Beside the WebUI's packages, never into its venv.
+$(WEBUI_INSTALLED): requirements-test.txt
+	rm -rf $(WEBUI_PYTEST)
+	"$(WEBUI_PYTHON)" -m pip install $(PIP_FLAGS) --target $(WEBUI_PYTEST) -r requirements-test.txt
+	touch $@
+
+lint: install
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+demo: install
+	$(PYTHON) -m devhost.demo
+
+bench: install
+	$(PYTHON) -m bench
+
+clean:
+	rm -rf .cache out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

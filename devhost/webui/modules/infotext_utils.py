@@ -1,0 +1,112 @@
+"""Generation text: writing and reading of values, and the components they are pasted into."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from modules import shared
+
+re_param = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+re_imagesize = re.compile(r"^(\d+)x(\d+)$")
+NEGATIVE = "Negative prompt:"
+MIN_PARAMS = 3
+DEFAULTS: dict[str, Any] = {
+    "Clip skip": "1",
+    "Hires resize-1": 0,
+    "Hires resize-2": 0,
+    "Hires sampler": "Use same sampler",
+    "Hires schedule type": "Use same scheduler",
+    "Hires checkpoint": "Use same checkpoint",
+    "Hires prompt": "",
+    "Hires negative prompt": "",
+    "RNG": "GPU",
+    "Schedule type": "Automatic",
+    "Schedule max sigma": 0,
+    "Schedule min sigma": 0,
+    "Schedule rho": 0,
+    "VAE Encoder": "Full",
+    "VAE Decoder": "Full",
+    "FP8 weight": "Disable",
+    "Refiner switch by sampling steps": False,
+}
+paste_fields: dict[str, dict[str, Any]] = {}
+
+
+class PasteField(tuple):
+    """A component and the key, or function of all parameters, that fills it."""
+
+    component: Any
+    label: str | None
+    function: Any
+    api: str | None
+
+    def __new__(cls, component: Any, target: Any, *, api: str | None = None) -> PasteField:
+        made = super().__new__(cls, (component, target))
+        made.component = component
+        made.label = target if isinstance(target, str) else None
+        made.function = target if callable(target) else None
+        made.api = api
+        return made
+
+    def __init__(self, component: Any, target: Any, *, api: str | None = None) -> None:
+        super().__init__()
+
+
+def quote(text: Any) -> Any:
+    """Json where a comma, colon or line end would break the format."""
+    return json.dumps(text, ensure_ascii=False) if any(c in str(text) for c in ",\n:") else text
+
+
+def unquote(text: str) -> str:
+    """The other way; unreadable json stays."""
+    if len(text) == 0 or text[0] != '"' or text[-1] != '"':
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def add_paste_fields(tabname: str, init_img: Any, fields: list[Any], override_settings_component: Any = None) -> None:
+    """Register a tab's fields."""
+    fields[:] = [f if isinstance(f, PasteField) else PasteField(*f) for f in fields or []]
+    paste_fields[tabname] = {
+        "init_img": init_img,
+        "fields": fields,
+        "override_settings_component": override_settings_component,
+    }
+
+
+def parse_generation_parameters(x: str, skip_fields: list[str] | None = None) -> dict[str, Any]:
+    """Read a generation text; sizes become "key-1" and "key-2", missing keys the WebUI's defaults."""
+    *lines, last = x.strip().split("\n")
+    if len(re_param.findall(last)) < MIN_PARAMS:
+        lines, last = [*lines, last], ""
+    positive, negative = _split_prompts(lines)
+    found: dict[str, Any] = {}
+    for key, value in re_param.findall(last):
+        text = unquote(value)
+        size = re_imagesize.match(text) if isinstance(text, str) else None
+        if size:
+            found[f"{key}-1"], found[f"{key}-2"] = size.groups()
+        else:
+            found[key] = text
+    found |= {"Prompt": positive, NEGATIVE[:-1]: negative}
+    for key, value in DEFAULTS.items():
+        found.setdefault(key, value)
+    for key in shared.opts.infotext_skip_pasting if skip_fields is None else skip_fields:
+        found.pop(key, None)
+    return found
+
+
+def _split_prompts(lines: list[str]) -> tuple[str, str]:
+    parts: tuple[list[str], list[str]] = ([], [])
+    side = 0
+    for line in lines:
+        text = line.strip()
+        if text.startswith(NEGATIVE):
+            side, text = 1, text[len(NEGATIVE) :].strip()
+        parts[side].append(text)
+    return "\n".join(parts[0]), "\n".join(parts[1])

@@ -1,0 +1,3 @@
+"""Symbols on tool buttons."""
+
+refresh_symbol = "\U0001f504"

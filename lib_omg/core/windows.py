@@ -1,0 +1,62 @@
+"""The part of the latent that a concept's rows see: all of it, or a crop around its mask."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+MIN_SHARE = 0.5
+"""A crop is at least this share of the picture's shorter side, so that the model sees a picture, not a scrap."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of latent cells."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, x: torch.Tensor) -> torch.Tensor:
+        """The window's part of x (..., H, W), as a view."""
+        return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def whole(height: int, width: int) -> Window:
+    """The window that is the whole latent."""
+    return Window(0, 0, height, width)
+
+
+def crop_window(mask: torch.Tensor, margin: float, stride: int) -> Window:
+    """Window around a mask with a margin, a multiple of the UNet's stride.
+
+    Args:
+        mask: (H, W), 0 outside of the concept; an empty mask gives the whole latent.
+        margin: on every side, as a fraction of the mask's longer side.
+        stride: the UNet's downscale factor; the window's sides are multiples of it (or the latent's own).
+    """
+    height, width = mask.shape
+    rows = torch.nonzero(mask.amax(1) > 0).flatten()
+    columns = torch.nonzero(mask.amax(0) > 0).flatten()
+    if len(rows) == 0:
+        return whole(height, width)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    extra = margin * max(bottom - top, right - left)
+    least = MIN_SHARE * min(height, width)
+    top, tall = _fit(top - extra, bottom + extra, height, stride, least)
+    left, wide = _fit(left - extra, right + extra, width, stride, least)
+    return Window(top, left, tall, wide)
+
+
+def _fit(start: float, stop: float, cells: int, stride: int, least: float) -> tuple[int, int]:
+    """(first, length) of a span of whole strides that holds [start, stop) within `cells`."""
+    start, stop = max(0.0, start), min(float(cells), stop)
+    length = math.ceil(max(stop - start, least) / stride) * stride
+    if length >= cells:
+        return 0, cells
+    first = round((start + stop) / 2 - length / 2)
+    return min(max(first, 0), cells - length), length

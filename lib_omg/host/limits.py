@@ -1,0 +1,41 @@
+"""How much OMG may keep: the settings page's limits, in bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from modules import devices, shared
+
+from lib_omg.core.store import AttentionStore
+
+MB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bytes of attention on the GPU and in RAM, bytes of rebuilt weight changes, rows in one UNet batch (0: host's)."""
+
+    device_bytes: int
+    ram_bytes: int
+    delta_bytes: int
+    rows_per_batch: int
+
+    @classmethod
+    def from_opts(cls) -> Limits:
+        """The limits of the settings page (also an API request's `override_settings`)."""
+        device = int(getattr(shared.opts, "omg_vram_limit_mb", 1024)) * MB
+        ram = int(getattr(shared.opts, "omg_ram_limit_mb", 4096)) * MB
+        rows = int(getattr(shared.opts, "omg_rows_per_batch", 0))
+        return cls(device, ram, device, max(0, rows))
+
+
+def device_free() -> int:
+    """Bytes now free on the GPU."""
+    return int(torch.cuda.mem_get_info(devices.device)[0])
+
+
+def new_store(limits: Limits) -> AttentionStore:
+    """An empty attention store held to the limits."""
+    on_gpu = devices.device.type == "cuda"
+    return AttentionStore(limits.device_bytes, limits.ram_bytes, device_free if on_gpu else None)

@@ -1,0 +1,30 @@
+"""Layout and mask pictures for the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from lib_omg.core.settings import OmgSettings
+from lib_omg.core.trace import LayoutTrace
+from lib_omg.vision.overlay import masks_over, to_image
+
+from .layout import decode
+
+
+def layout_pictures(trace: LayoutTrace, masks: Sequence[torch.Tensor], settings: OmgSettings) -> list[Any]:
+    """For every image of the batch its layout, and its masks over the layout.
+
+    Args:
+        masks: for every concept (B, H, W).
+    """
+    assert trace.latent is not None
+    labels = [concept.label for concept in settings.concepts]
+    out = []
+    for image, picture in enumerate(decode(trace.latent)):
+        pixels = picture.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+        of_image = torch.stack([mask[image] for mask in masks]).cpu().numpy()
+        out += [to_image(pixels), masks_over(pixels, of_image, labels)]
+    return out

@@ -1,0 +1,138 @@
+"""Between the host's script hooks and a session: nothing that goes wrong here may pass for a picture."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from modules.processing import StableDiffusionProcessingTxt2Img
+
+from lib_omg.core.errors import OmgError
+from lib_omg.core.settings import OmgSettings
+
+from .layout import SampleArguments
+from .limits import Limits
+from .loras import LoraLibrary
+from .session import Session
+
+logger = logging.getLogger("OMG")
+
+ReadSettings = Callable[[Sequence[Any]], "OmgSettings | None"]
+
+
+@dataclass
+class Runtime:
+    """What the script holds: the running session, and the LoRAs of the last generation.
+
+    Attributes:
+        read_settings: the script's arguments to settings, None when off. to_infotext: settings to PNG info entries.
+    """
+
+    read_settings: ReadSettings
+    to_infotext: Callable[[OmgSettings], dict[str, str]]
+    library: LoraLibrary = field(default_factory=LoraLibrary)
+    session: Session | None = None
+
+    def begin(self, p: Any, arguments: Sequence[Any]) -> None:
+        """At the host's `process`: read the settings and guard the generation.
+
+        The host swallows what hooks raise and goes on; so `p.sample` is guarded, which it doesn't swallow.
+        """
+        if not isinstance(p, StableDiffusionProcessingTxt2Img):
+            return
+        self.end()
+        try:
+            settings = self.read_settings(arguments)
+            if settings is None:
+                return
+            self.session = Session(p, settings, self.library, Limits.from_opts())
+            p.extra_generation_params.update(self.to_infotext(settings))
+            _guard(p, self.session)
+        except Exception as error:  # noqa: BLE001 - the host border
+            self.end()
+            _refuse(p, _explained(error))
+
+    def before_sampling(self, p: Any) -> None:
+        """At the host's `process_before_every_sampling`: take the sampler's next run."""
+        if self.session is not None and self.session.p is p:
+            _take(p.sampler, self.session, hires=bool(p.is_hr_pass))
+
+    def pictures(self, p: Any, processed: Any) -> None:
+        """At the host's `postprocess`: add the layout and mask pictures to the gallery, and end."""
+        session = self.session
+        if session is None or session.p is not p:
+            return
+        for image in session.shown:
+            processed.images.append(image)
+            processed.infotexts.append(processed.infotexts[0] if processed.infotexts else "")
+        self.end()
+
+    def end(self) -> None:
+        """Let go of the running session; may be called any number of times."""
+        session, self.session = self.session, None
+        if session is not None:
+            vars(session.p).pop("sample", None)
+            session.regions.clear()
+
+
+def _guard(p: Any, session: Session) -> None:
+    """Make `p.sample` fail where OMG was asked for and didn't run."""
+    sample = p.sample
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        done = session.passes_done
+        result = sample(*args, **kwargs)
+        if session.passes_done == done:
+            raise OmgError("OMG was on but its passes did not run; see the console for what another script did.")
+        return result
+
+    p.sample = guarded
+
+
+def _refuse(p: Any, error: OmgError) -> None:
+    def refused(*_args: Any, **_kwargs: Any) -> Any:
+        vars(p).pop("sample", None)
+        raise error
+
+    p.sample = refused
+
+
+def _take(sampler: Any, session: Session, *, hires: bool) -> None:
+    """Replace the sampler's next `sample` (or `sample_img2img`) call by a session's pass."""
+    name = "sample_img2img" if hires else "sample"
+    original = getattr(sampler, name)
+
+    def taken(p: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        vars(sampler).pop(name, None)
+        try:
+            if hires:
+                noise, *args = args  # type: ignore[assignment]
+                arguments = _arguments(x, *args, **kwargs)
+                return session.hires_pass(lambda a: original(p, a.x, noise, *_positional(a)), arguments)
+            arguments = _arguments(x, *args, **kwargs)
+            return session.first_pass(lambda a: original(p, a.x, *_positional(a)), arguments)
+        except Exception as error:  # noqa: BLE001 - the host border
+            raise _explained(error) from error
+
+    setattr(sampler, name, taken)
+
+
+def _arguments(
+    x: Any, conditioning: Any, unconditional_conditioning: Any, steps: Any = None, image_conditioning: Any = None
+) -> SampleArguments:
+    return SampleArguments(x, conditioning, unconditional_conditioning, steps, image_conditioning)
+
+
+def _positional(arguments: SampleArguments) -> tuple[Any, ...]:
+    return arguments.cond, arguments.uncond, arguments.steps, arguments.image_conditioning
+
+
+def _explained(error: Exception) -> OmgError:
+    """The error as the user is told it; logged here, once, with its trace if it is ours to mend."""
+    if isinstance(error, OmgError):
+        logger.error("%s", error)
+        return error
+    logger.exception("OMG failed")
+    return OmgError(f"OMG failed: {type(error).__name__}: {error}. The console has the details; turn OMG off to go on.")
