@@ -1,1 +1,1 @@
-"""A small stand-in for the slice of AUTOMATIC1111's WebUI that sd-webui-omg uses. For the demo and the contract tests only."""
+"""A small stand-in for the slice of AUTOMATIC1111's WebUI that sd-webui-omg uses; for demo and contract tests."""

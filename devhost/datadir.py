@@ -1,4 +1,4 @@
-"""Lays out a WebUI data folder (models, LoRAs, this extension, settings) that devhost and a real WebUI both start from."""
+"""Lays out a data folder (models, LoRAs, extension, settings) that devhost and a real WebUI both start from."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def make_data_dir(
     _write_config(checkpoint.with_suffix(".yaml"), models / "toy.yaml", weights_dir / "clip")
     for path in sorted(weights_dir.glob("*.safetensors")):
         if path.name != CHECKPOINT:
-            _link(path, loras / path.name)
+            for file in sorted(weights_dir.glob(f"{path.stem}.*")):  # the network, the user's notes, the preview
+                _link(file, loras / file.name)
     if extension_dir is not None:
         _link(extension_dir, target / "extensions" / EXTENSION_NAME)
     (target / "config.json").write_text(json.dumps({**SETTINGS, **(settings or {})}), encoding="utf8")
@@ -64,6 +65,6 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _write_config(source: Path, target: Path, clip_dir: Path) -> None:
-    """Copy a checkpoint's yaml with the text encoder's folder made absolute (the host resolves it against its own folder)."""
+    """Copy a checkpoint's yaml with the text encoder's folder made absolute."""
     text = source.read_text(encoding="utf8")
     target.write_text(re.sub(r"(version:\s*).*", lambda m: m.group(1) + str(clip_dir.resolve()), text), encoding="utf8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-
 from network import ModuleType, Network, NetworkModule, NetworkWeights
 
 
@@ -16,7 +15,9 @@ class NetworkModuleOFT(NetworkModule):
         self.is_R = "oft_diag" in weights.w
         self.oft_blocks = weights.w["oft_diag"] if self.is_R else weights.w["oft_blocks"]
         if self.oft_blocks.dim() != 3:
-            raise AssertionError(f"{self.network_key}: devhost knows OFT with 3 dimensions, found {self.oft_blocks.dim()}")
+            raise AssertionError(
+                f"{self.network_key}: devhost knows OFT with 3 dimensions, found {self.oft_blocks.dim()}"
+            )
         self.num_blocks, self.block_size = self.oft_blocks.shape[:2]
         self.dim = self.oft_blocks.shape[1 if self.is_R else 0]
         alpha = weights.w.get("alpha")

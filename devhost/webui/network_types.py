@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-
 from lyco_helpers import make_weight_cp, rebuild_conventional, rebuild_cp_decomposition
 from modules import devices
 from network import ModuleType, Network, NetworkModule, NetworkWeights
@@ -36,7 +35,9 @@ class NetworkModuleLora(NetworkModule):
             made = torch.nn.Conv2d(weight.shape[1], weight.shape[0], *shape, bias=False)
         else:
             raise AssertionError(f"Lora layer {self.network_key} matched a layer of type {type(layer).__name__}")
-        made.weight = torch.nn.Parameter(weight.to(devices.dtype).reshape(made.weight.shape).clone(), requires_grad=False)
+        made.weight = torch.nn.Parameter(
+            weight.to(devices.dtype).reshape(made.weight.shape).clone(), requires_grad=False
+        )
         return made
 
     def calc_updown(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

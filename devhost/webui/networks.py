@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import network
 import network_keys
+import torch
 from modules import devices, errors, sd_hijack, sd_models, shared
 from network_oft import ModuleTypeOFT
 from network_types import module_types
@@ -107,7 +106,7 @@ def load_networks(
     for i, name in enumerate(names):
         try:
             net = _load_one(name, already)
-        except Exception as error:  # noqa: BLE001 - the WebUI goes on without the network
+        except Exception as error:
             errors.display(error, f"loading network {name}")
             continue
         if net is None:
@@ -201,7 +200,9 @@ def network_reset_cached_weight(self: Any) -> None:
     self.network_bias_backup = None
 
 
-def network_forward(org_module: Any, input: torch.Tensor, original_forward: Callable[..., torch.Tensor]) -> torch.Tensor:
+def network_forward(
+    org_module: Any, input: torch.Tensor, original_forward: Callable[..., torch.Tensor]
+) -> torch.Tensor:
     """The layer with untouched weights, then every network's own forward (option `lora_functional`)."""
     if not loaded_networks:
         return original_forward(org_module, input)
@@ -267,7 +268,12 @@ def update_available_networks_by_names(names: list[str]) -> None:
 
 def list_available_networks() -> None:
     """Look for all files anew."""
-    for table in (available_networks, available_network_aliases, forbidden_network_aliases, available_network_hash_lookup):
+    for table in (
+        available_networks,
+        available_network_aliases,
+        forbidden_network_aliases,
+        available_network_hash_lookup,
+    ):
         table.clear()
     forbidden_network_aliases.update({"none": 1, "Addams": 1})
     process_network_files()

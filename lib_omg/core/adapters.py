@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from .rows import RowCursor
+if TYPE_CHECKING:
+    from .rows import RowCursor
 
 
 class Delta(Protocol):
@@ -71,9 +72,7 @@ class WeightDelta:
 
 
 @contextmanager
-def routed_adapters(
-    deltas: Mapping[nn.Module, Mapping[int, list[Delta]]], cursor: RowCursor
-) -> Iterator[None]:
+def routed_adapters(deltas: Mapping[nn.Module, Mapping[int, list[Delta]]], cursor: RowCursor) -> Iterator[None]:
     """While open, each layer's output gets the deltas of each concept on that concept's rows.
 
     Args:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-from .rows import RowCursor
-from .store import AttentionStore
+    from .rows import RowCursor
+    from .store import AttentionStore
 
 LOW_RESOLUTION_STRIDE = 4
 """Self-attention is kept where the map is at most 1/4 of the latent's side: the paper's (W/32) x (H/32) cells."""
@@ -146,7 +148,6 @@ class AttentionHooks:
         if kept is None or kept.shape[0] < first + stop - start or kept.shape[1:] != output.shape[1:]:
             return None
         kept = kept[first : first + stop - start].to(output.device, output.dtype, non_blocking=True)
-        if stop - start == output.shape[0] and self.window.strength == 1:
-            return kept
+        # copied into the layer's output, never handed out: what comes after may work in place on it
         output[start:stop] = kept if self.window.strength == 1 else output[start:stop].lerp(kept, self.window.strength)
         return output

@@ -5,6 +5,7 @@ A mask is a float tensor (H, W) in 0..1; a stack of N concepts' masks is (N, H, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -63,13 +64,15 @@ def dilate(mask: torch.Tensor, cells: float) -> torch.Tensor:
 def _dilate_whole(mask: torch.Tensor, radius: int) -> torch.Tensor:
     if radius == 0:
         return mask
-    size = 2 * radius + 1
-    axis = torch.arange(size, dtype=torch.float32, device=mask.device) - radius
-    disc = (axis[:, None] ** 2 + axis[None, :] ** 2) <= (radius + 0.5) ** 2
-    height, width = mask.shape[-2:]
-    padded = functional.pad(mask[:, None], (radius,) * 4)  # (N, H, W) -> (N, 1, H+2r, W+2r), zeros outside
-    patches = functional.unfold(padded, size).reshape(mask.shape[0], size * size, height * width)
-    return patches[:, disc.flatten()].amax(1).reshape(mask.shape[0], height, width)
+    height = mask.shape[-2]
+    out = mask.clone()
+    for down in range(min(radius, height - 1) + 1):
+        # the disc row by row: whole discs at once would take (2r+1)^2 times the mask's memory
+        half = math.isqrt(int((radius + 0.5) ** 2 - down**2))
+        wide = functional.max_pool2d(mask[:, None], (1, 2 * half + 1), 1, (0, half))[:, 0]
+        out[:, down:] = torch.maximum(out[:, down:], wide[:, : height - down])
+        out[:, : height - down] = torch.maximum(out[:, : height - down], wide[:, down:])
+    return out
 
 
 def own(masks: torch.Tensor, depths: Sequence[int]) -> torch.Tensor:
@@ -83,8 +86,12 @@ def own(masks: torch.Tensor, depths: Sequence[int]) -> torch.Tensor:
     """
     if len(depths) != masks.shape[0]:
         raise ValueError(f"expected {masks.shape[0]} depths, found {len(depths)}")
+    return _share(masks, torch.ones_like(masks[0]), depths)
+
+
+def _share(masks: torch.Tensor, left: torch.Tensor, depths: Sequence[int]) -> torch.Tensor:
+    """Give out what is `left` (H, W) to masks (N, H, W), each at most what it asks for, front first."""
     owned = torch.zeros_like(masks)
-    left = torch.ones_like(masks[0])
     for index in sorted(range(len(depths)), key=lambda i: (depths[i], i)):
         owned[index] = torch.minimum(masks[index], left)
         left = left - owned[index]
@@ -109,16 +116,21 @@ def feather(masks: torch.Tensor, cells: float) -> torch.Tensor:
     return out[:, 0].clamp(0, 1)
 
 
-def finish(masks: torch.Tensor, depths: Sequence[int], dilation_cells: float, feather_cells: float) -> torch.Tensor:
-    """Grow, make disjoint and soften the masks (N, H, W) of one image; growth never takes what another mask has."""
+def finish(
+    masks: torch.Tensor, depths: Sequence[int], dilation_cells: float, feather_cells: float, grows: Sequence[bool]
+) -> torch.Tensor:
+    """Grow, make disjoint and soften the masks (N, H, W) of one image; growth never takes what another mask has.
+
+    Args:
+        grows: for every mask whether `dilation_cells` is for it.
+    """
     owned = own(masks, depths)
+    chosen = torch.tensor(list(grows), device=masks.device)[:, None, None]
+    changed = torch.where(chosen, dilate(owned, dilation_cells), owned)
     if dilation_cells > 0:
-        grown = dilate(owned, dilation_cells)
-        others = owned.sum(0, keepdim=True) - owned
-        owned = own(torch.minimum(grown, (1 - others).clamp(min=0)), depths)
-    else:
-        owned = dilate(owned, dilation_cells)
-    return feather(owned, feather_cells)
+        free = (1 - owned.sum(0)).clamp(min=0)
+        changed = owned + _share((changed - owned).clamp(min=0), free, depths)
+    return feather(changed, feather_cells)
 
 
 def is_empty(mask: torch.Tensor) -> bool:

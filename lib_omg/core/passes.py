@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-
-from .attention import AttentionHooks
 from .blend import Region, blend
 from .schedule import reached
 from .trace import LayoutTrace, TracedCall
-from .windows import Window
+
+if TYPE_CHECKING:
+    import torch
+
+    from .attention import AttentionHooks
+    from .windows import Window
 
 
 @dataclass(frozen=True)

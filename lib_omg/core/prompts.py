@@ -33,41 +33,115 @@ def scene_prompt(prompt: str, word: str, words: str, occurrence: int) -> str:
     return prompt[:start] + words + prompt[stop:]
 
 
-ARTICLES = r"(?:a|an|the|one|another)"
+ARTICLES = r"(?:a|an|the|one|another|his|her|their|my)"
+
+_MARKER = "\0"
+"""Stands for the concept's own words while others are taken out."""
+
+_JOINTS = r"(?:and|with|next\s+to|beside|near|behind|in\s+front\s+of|alongside)"
+_NO_ADJECTIVE = re.compile(r"and|or|with|of|in|on|at|by|to|from|for|as|near|behind|beside|next|front|alongside")
+_MOST_ADJECTIVES = 3
+_NOUN_PHRASE = rf"(?:{ARTICLES}\s+)?(?:[\w'-]+\s+){{0,{_MOST_ADJECTIVES}}}?"
+_FRONT_TIE = re.compile(
+    rf"(?:\s*,\s*(?:and\s+)?|\s+{_JOINTS}\s+|\s*&\s*|(?<={_MARKER})\s+\w+ing\s+(?:(?:at|to|towards?)\s+)?)$",
+    re.IGNORECASE,
+)
+_BACK_TIE = re.compile(
+    rf"\s*,\s*(?:and\s+)?|\s+and\s+|\s*&\s*"
+    # "woman sitting next to MARKER", "woman hugging MARKER"
+    rf"|\s+(?:\w+ing\s+)?(?:{_JOINTS}|\w+ing)\s+(?={_NOUN_PHRASE}{_MARKER})"
+    # "woman with red hair, MARKER", "woman on the left and MARKER"
+    rf"|\s+(?:with|in|on|wearing|holding)\s+[\w\s'-]+?(?:\s*,\s*(?:and\s+)?|\s+and\s+|\s*&\s*)(?={_NOUN_PHRASE}{_MARKER})",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(r"\s*(?::\s*\d*\.?\d+\s*)?[)\]]")
 
 
 def alone_prompt(prompt: str, words: str, others: Sequence[tuple[str, int]]) -> str:
     """A scene prompt without the other concepts, for rows that should draw one concept alone.
 
-    Each other concept's class word goes, with up to three words between it and its article, and the "and", "with" or
-    comma that tied it in: "a rex man and a tall woman in the park", [("woman", 0)] -> "a rex man in the park"
+    Each other concept's class word goes, with its article and up to three adjectives, with emphasis brackets that hold
+    nothing else, and with the "and", "with", "next to" or comma that tied it in:
+    "a rex man and a tall woman in the park", [("woman", 0)] -> "a rex man in the park"
+
+    What is told of the others behind their class word ("a woman in a red dress") goes only where it leads on to this
+    concept; else it can't be told from what is said of the scene ("a woman in the park").
 
     Args:
         prompt: see `scene_prompt`. words: this concept's, which are never touched.
-        others: (class word, occurrence) of the other concepts, as in the main prompt.
+        others: (class word, occurrence) of all other concepts, as in the main prompt.
     """
-    marker = "\0"
-    text = prompt.replace(words, marker, 1) if words else prompt
-    # from the last occurrence to the first, so that earlier ones keep their number
-    for word, occurrence in sorted(others, key=lambda item: -item[1]):
+    own = _own_place(prompt, words, others)
+    text = prompt if own is None else prompt[: own[0]] + _MARKER + prompt[own[1] :]
+    # from the last place to the first, so that earlier ones keep their number
+    for word, place in sorted(_places_without_own(others), key=lambda item: -item[1]):
         places = find_word(text, word)
-        if not places:
-            continue
-        start, stop = places[min(occurrence, len(places) - 1)]
-        before = text[:start]
-        lead = re.search(rf"\b{ARTICLES}\s+(?:[\w-]+\s+){{0,3}}$", before, re.IGNORECASE)
-        before = before[: lead.start()] if lead else before
-        tied = re.sub(r"(?:\s*,\s*(?:and\s+)?|\s+(?:and|with|&)\s+)$", "", before, flags=re.IGNORECASE)
-        after = text[stop:]
-        if tied == before:  # nothing tied it to what is before: let go of what ties the next to it
-            after = re.sub(r"^(?:\s*,\s*(?:and\s+)?|\s+(?:and|with|&)\s+)", "", after, flags=re.IGNORECASE)
-        text = tied + after
-    return text.replace(marker, words, 1)
+        if places:
+            text = _without(text, *places[min(place, len(places) - 1)]).strip(" ,")
+    return text if own is None else text.replace(_MARKER, prompt[own[0] : own[1]], 1)
+
+
+def _same(word: str) -> str:
+    return " ".join(word.lower().split())
+
+
+def _own_place(prompt: str, words: str, others: Sequence[tuple[str, int]]) -> tuple[int, int] | None:
+    """Where the concept's own words stand: of several places (its words are but the class word) its own."""
+    places = find_word(prompt, words)
+    if not places:
+        return None
+    taken = {turn for word, turn in others if _same(word) == _same(words)}
+    mine = next(turn for turn in range(len(taken) + 1) if turn not in taken)
+    return places[min(mine, len(places) - 1)]
+
+
+def _places_without_own(others: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The others, counted as when this concept's own place is hidden."""
+    return [
+        (word, sum(turn < occurrence for other, turn in others if _same(other) == _same(word)))
+        for word, occurrence in others
+    ]
+
+
+def _without(text: str, start: int, stop: int) -> str:
+    """A text without the noun at [start, stop), its article and adjectives, its brackets and what ties it in."""
+    before, after = text[:start], text[stop:]
+    while True:
+        before = before[: _phrase_start(before)]
+        opening, closing = re.search(r"(?<!\\)[(\[]\s*$", before), _CLOSING.match(after)
+        if not (opening and closing):
+            break
+        before, after = before[: opening.start()], after[closing.end() :]
+    front, back = _FRONT_TIE.search(before), _BACK_TIE.match(after)
+    # of "best quality, (a woman) and MARKER" the comma stays, of "MARKER, (a woman) and a dog" the "and"
+    comma = front is not None and front.group().strip() == "," and not before[: front.start()].endswith(_MARKER)
+    if front and not (comma and back):
+        before = before[: front.start()]
+    elif back:
+        after = after[back.end() :]
+    return before + (after.lstrip(" ") if before.endswith(" ") else after)
+
+
+def _phrase_start(before: str) -> int:
+    """Where the article and the adjectives at the end of `before` begin; its end when there are none."""
+    trail = re.search(r"(?:[\w'-]+\s+)*$", before)
+    first = trail.start() if trail else len(before)
+    start = len(before)
+    for count, word in enumerate(reversed(list(re.finditer(r"[\w'-]+\s+", before[first:])))):
+        text = word.group().strip().lower()
+        if re.fullmatch(ARTICLES, text):
+            return first + word.start()
+        if _NO_ADJECTIVE.fullmatch(text):
+            return start
+        if count == _MOST_ADJECTIVES:
+            return len(before)  # too many words to be adjectives
+        start = first + word.start()
+    return start
 
 
 def default_words(word: str, triggers: Sequence[str]) -> str:
     """A concept's words when the user gave none: its LoRAs' trigger words, then the class word if they lack it."""
-    text = " ".join(t.strip().strip(",") for t in triggers if t.strip())
+    text = " ".join(clean for trigger in triggers if (clean := trigger.strip(" ,\t\n")))
     if not text:
         return word
     return text if find_word(text, word) else f"{text} {word}"

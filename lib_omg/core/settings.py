@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from .errors import SettingsError
 
@@ -110,9 +110,8 @@ class ConceptSettings:
         if self.mask_source is MaskSource.PAINTED:
             _require(bool(self.mask.strip()), "mask", "a painted mask", "")
         if self.prompt_mode is not PromptMode.OWN:
-            _require(
-                bool(self.class_word.strip()), "class_word", "the word of the main prompt that this concept replaces", ""
-            )
+            expected = "the word of the main prompt that this concept replaces"
+            _require(bool(self.class_word.strip()), "class_word", expected, "")
         if self.prompt_mode is PromptMode.OWN:
             _require(bool(self.prompt.strip()), "prompt", "a prompt of its own", "")
 
@@ -235,10 +234,10 @@ def _convert(annotation: str, key: str, value: object, where: str) -> object:
             raise SettingsError(f"OMG {where}: expected one of {', '.join(names)}, found {value!r}")
         return _ENUMS[key](value)
     if key == "box":
-        ok = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 4
-        if not ok or not all(_is_number(v) for v in value):  # type: ignore[union-attr]
+        sides = list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else []
+        if len(sides) != 4 or not all(_is_number(side) for side in sides):
             raise SettingsError(f"OMG {where}: expected [left, top, right, bottom] in fractions, found {value!r}")
-        return tuple(float(v) for v in value)  # type: ignore[union-attr]
+        return tuple(float(side) for side in sides)
     return _scalar(annotation, value, where)
 
 
@@ -250,7 +249,7 @@ def _scalar(annotation: str, value: object, where: str) -> object:
     elif annotation.startswith("str"):
         expected, ok = "a text", isinstance(value, str)
     elif annotation.startswith("int"):
-        expected, ok = "a whole number", _is_number(value) and float(value) == int(value)  # type: ignore[arg-type]
+        expected, ok = "a whole number", _is_number(value) and value == int(value)
     else:
         expected, ok = "a number", _is_number(value)
     if not ok:
@@ -260,8 +259,13 @@ def _scalar(annotation: str, value: object, where: str) -> object:
     return float(value) if annotation.startswith("float") else value  # type: ignore[arg-type]
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False
 
 
 def _plain(value: object) -> object:

@@ -46,17 +46,16 @@ class AttentionStore:
         """Keep rows (n, Q, C) of a layer for a call; a second add appends (the host split its batch)."""
         if self.dropped_cells is not None and rows.shape[1] >= self.dropped_cells:
             return
-        before = self._kept.get((call, key))
+        before = self._kept.pop((call, key), None)
+        if before is not None:
+            self._count(before, -1)  # the joined rows are placed, and counted, as one
+            rows = torch.cat([before, rows.to(before.device)])
         placed = self._place(rows)
-        if placed is None:
-            return
-        if before is None:
+        if placed is not None:
             self._kept[call, key] = placed
-        else:
-            self._kept[call, key] = torch.cat([before, placed.to(before.device)])
 
     def add_context(self, call: int, key: str, first: int, context: torch.Tensor, rows: torch.Tensor) -> None:
-        """Keep cross-attention keys `rows` (n, T, C) once for every change of the `context` (n, T, D) they come from."""
+        """Keep cross-attention keys `rows` (n, T, C) once for every change of the `context` (n, T, D) they are of."""
         seen = self._seen_contexts.get(first)
         if seen is None or seen.call != call:
             changed = seen is None or seen.rows.shape != context.shape or not torch.equal(seen.rows, context)
@@ -74,12 +73,12 @@ class AttentionStore:
 
     def context(self, call: int, key: str) -> torch.Tensor | None:
         """The cross-attention keys (n cond rows, T, C) of a layer that were in force at a call, or None."""
-        parts = []
-        for (name, _first), versions in sorted(self._contexts.items()):
-            if name == key:
-                usable = [rows for since, rows in versions if since <= call]
-                if usable:
-                    parts.append(usable[-1])
+        parts: list[torch.Tensor] = []
+        first = 0
+        # from part to part, as the host may split its batch otherwise when the prompt's length changes
+        while usable := [rows for since, rows in self._contexts.get((key, first), ()) if since <= call]:
+            parts.append(usable[-1])
+            first += usable[-1].shape[0]
         return torch.cat(parts) if parts else None
 
     def calls(self) -> list[int]:

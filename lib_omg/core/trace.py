@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 
-from .store import AttentionStore
+if TYPE_CHECKING:
+    from .store import AttentionStore
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +45,6 @@ def sigma_of(denoiser: Any, value: torch.Tensor, sigmas: torch.Tensor) -> float:
 def cond_counts(cond: Any) -> list[int]:
     """Number of cond rows of every image (prompts with AND have several)."""
     return [len(parts) for parts in cond.batch]
-
-
-@contextmanager
-def wrapped(denoiser: Any, make: Callable[[Forward], Forward]) -> Iterator[None]:
-    """While open, the instance's `forward` is what `make` makes of its own."""
-    denoiser.forward = make(denoiser.forward)
-    try:
-        yield
-    finally:
-        del denoiser.forward
 
 
 def layout_forward(denoiser: Any, layout: LayoutPass, tools: Instruments) -> Callable[[Forward], Forward]:

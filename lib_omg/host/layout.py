@@ -13,7 +13,8 @@ from modules import devices, processing, sd_samplers, shared
 
 from lib_omg.core.passes import LayoutPass
 
-from .denoiser import Instruments, layout_forward, wrapped
+from .denoiser import Instruments, layout_forward
+from .patching import replaced
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def run_layout(p: Any, arguments: SampleArguments, layout: LayoutPass, tools: In
     """
     sampler = sd_samplers.create_sampler(p.sampler_name, p.sd_model)
     denoiser = sampler.model_wrap_cfg
-    with randomness_kept(p), wrapped(denoiser, layout_forward(denoiser, layout, tools)):
+    with randomness_kept(p), replaced(denoiser, "forward", layout_forward(denoiser, layout, tools)):
         return sampler.sample(
             p,
             arguments.x.clone(),

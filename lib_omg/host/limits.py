@@ -24,8 +24,8 @@ class Limits:
     @classmethod
     def from_opts(cls) -> Limits:
         """The limits of the settings page (also an API request's `override_settings`)."""
-        device = int(getattr(shared.opts, "omg_vram_limit_mb", 1024)) * MB
-        ram = int(getattr(shared.opts, "omg_ram_limit_mb", 4096)) * MB
+        device = int(float(getattr(shared.opts, "omg_vram_limit_mb", 1024)) * MB)
+        ram = int(float(getattr(shared.opts, "omg_ram_limit_mb", 4096)) * MB)
         rows = int(getattr(shared.opts, "omg_rows_per_batch", 0))
         return cls(device, ram, device, max(0, rows))
 

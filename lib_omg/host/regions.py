@@ -79,11 +79,8 @@ def finished_masks(found: torch.Tensor, settings: OmgSettings, size: tuple[int, 
     """
     masks = resize_mask(found, *size)
     depths = [concept.depth for concept in settings.concepts]
-    cells = settings.dilation_px / CELL_PX
-    feather = settings.feather_px / CELL_PX
-    if all(concept.mask_source is not MaskSource.ATTENTION for concept in settings.concepts):
-        cells = 0.0
-    return finish(masks, depths, cells, feather)
+    grown = [concept.mask_source is MaskSource.ATTENTION for concept in settings.concepts]
+    return finish(masks, depths, settings.dilation_px / CELL_PX, settings.feather_px / CELL_PX, grown)
 
 
 def empty_concepts(masks: torch.Tensor) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from lib_omg.core.settings import OmgSettings
 from .layout import SampleArguments
 from .limits import Limits
 from .loras import LoraLibrary
+from .patching import replaced
 from .session import Session
 
 logger = logging.getLogger("OMG")
@@ -73,50 +75,66 @@ class Runtime:
         """Let go of the running session; may be called any number of times."""
         session, self.session = self.session, None
         if session is not None:
-            vars(session.p).pop("sample", None)
+            session.undo.close()
             session.regions.clear()
 
 
 def _guard(p: Any, session: Session) -> None:
     """Make `p.sample` fail where OMG was asked for and didn't run."""
-    sample = p.sample
 
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        done = session.passes_done
-        result = sample(*args, **kwargs)
-        if session.passes_done == done:
-            raise OmgError("OMG was on but its passes did not run; see the console for what another script did.")
-        return result
+    def guard(sample: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            done = session.passes_done
+            try:
+                result = sample(*args, **kwargs)
+            except BaseException:
+                session.undo.close()
+                raise
+            if session.passes_done == done:
+                session.undo.close()
+                raise OmgError("OMG was on but did not run: another script took its place. See the console.")
+            return result
 
-    p.sample = guarded
+        return guarded
+
+    session.undo.enter_context(replaced(p, "sample", guard))
 
 
 def _refuse(p: Any, error: OmgError) -> None:
-    def refused(*_args: Any, **_kwargs: Any) -> Any:
-        vars(p).pop("sample", None)
-        raise error
+    with ExitStack() as stack:
 
-    p.sample = refused
+        def refuse(_sample: Callable[..., Any]) -> Callable[..., Any]:
+            def refused(*_args: Any, **_kwargs: Any) -> Any:
+                undo.close()
+                raise error
+
+            return refused
+
+        stack.enter_context(replaced(p, "sample", refuse))
+        undo = stack.pop_all()
 
 
 def _take(sampler: Any, session: Session, *, hires: bool) -> None:
     """Replace the sampler's next `sample` (or `sample_img2img`) call by a session's pass."""
     name = "sample_img2img" if hires else "sample"
-    original = getattr(sampler, name)
+    undo = ExitStack()
 
-    def taken(p: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        vars(sampler).pop(name, None)
-        try:
-            if hires:
-                noise, *args = args  # type: ignore[assignment]
+    def take(original: Callable[..., Any]) -> Callable[..., Any]:
+        def taken(p: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+            undo.close()  # from here on the sampler is as it was
+            try:
+                if hires:
+                    noise, *args = args  # type: ignore[assignment]
+                    arguments = _arguments(x, *args, **kwargs)
+                    return session.hires_pass(lambda a: original(p, a.x, noise, *_positional(a)), arguments)
                 arguments = _arguments(x, *args, **kwargs)
-                return session.hires_pass(lambda a: original(p, a.x, noise, *_positional(a)), arguments)
-            arguments = _arguments(x, *args, **kwargs)
-            return session.first_pass(lambda a: original(p, a.x, *_positional(a)), arguments)
-        except Exception as error:  # noqa: BLE001 - the host border
-            raise _explained(error) from error
+                return session.first_pass(lambda a: original(p, a.x, *_positional(a)), arguments)
+            except Exception as error:  # noqa: BLE001 - the host border
+                raise _explained(error) from error
 
-    setattr(sampler, name, taken)
+        return taken
+
+    undo.enter_context(replaced(sampler, name, take))
 
 
 def _arguments(

@@ -23,9 +23,10 @@ from lib_omg.core.trace import LayoutTrace
 from lib_omg.core.windows import crop_window, whole
 
 from . import conds, loras, pictures, progress
-from .denoiser import Instruments, concept_forward, cond_counts, wrapped
+from .denoiser import Instruments, concept_forward, cond_counts
 from .layout import SampleArguments, run_layout
-from .limits import Limits, device_free, new_store
+from .limits import Limits, new_store
+from .patching import replaced
 from .regions import Layout, empty_concepts, find_regions, finished_masks
 
 logger = logging.getLogger("OMG")
@@ -51,6 +52,8 @@ class Session:
     shown: list[Any] = field(default_factory=list)
     passes_done: int = 0
     counted: bool = False
+    undo: ExitStack = field(default_factory=ExitStack)
+    """Everything changed on the host's objects for the whole generation."""
     _left_out: set[int] = field(default_factory=set)
 
     # --- the first pass -------------------------------------------------------------------------------------
@@ -155,7 +158,7 @@ class Session:
             stack.enter_context(routed_adapters(deltas, tools.cursor))
             if concept_pass.hooks is not None:
                 stack.enter_context(concept_pass.hooks.overwriting())
-            stack.enter_context(wrapped(denoiser, concept_forward(denoiser, concept_pass, texts, tools)))
+            stack.enter_context(replaced(denoiser, "forward", concept_forward(denoiser, concept_pass, texts, tools)))
             stack.enter_context(progress.labelled("OMG concept pass"))
             latent = run.sample(run.arguments)
         self.passes_done += 1

@@ -51,12 +51,12 @@ def from_infotext(params: Mapping[str, Any]) -> OmgSettings | None:
         return pack_masks(OmgSettings.from_dict(json.loads(text)))
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise SettingsError(
-            f"The OMG entry in the PNG info can't be read, so OMG is off. It is damaged or was written by a newer OMG: {error}"
+            f"OMG's entry in the PNG info can't be read, so OMG is off: damaged, or from a newer OMG ({error})"
         ) from error
 
 
 def infotext_fields(panel: Panel) -> list[PasteField]:
-    """How the host restores each input of the panel from PNG info, both for its paste button and for the API's `infotext`.
+    """How the host restores each input from PNG info, for its paste button and for the API's `infotext`.
 
     A text without OMG's entry, or with a damaged one, turns OMG off and leaves the other inputs alone.
     """
@@ -64,9 +64,11 @@ def infotext_fields(panel: Panel) -> list[PasteField]:
 
     # The host asks input by input; the entry is read once.
     read = functools.lru_cache(maxsize=1)(_read)
-    # No `api=`: the host would set it on its own request model, which has no such field. It finds inputs of scripts by component.
+    # No `api=`: the host would set it on its own request model, which has no such field. It finds the inputs of
+    # scripts by their components.
     return [
-        PasteField(component, functools.partial(_restore, read, name, component)) for name, component in panel.inputs.items()
+        PasteField(component, functools.partial(_restore, read, name, component))
+        for name, component in panel.inputs.items()
     ]
 
 
@@ -104,12 +106,13 @@ def _restore_lora(name: str, lora: str) -> Any:
 
     if not loras.is_missing(lora):
         return lora
-    _tell(f"OMG {name.split('_')[0].replace('concept', 'concept ')}: the LoRA '{lora}' of this picture isn't there; choose another.")
+    number = name.removeprefix("concept").removesuffix("_lora")
+    _tell(f"OMG concept {number}: the LoRA '{lora}' of this picture isn't there; choose another.")
     return gr.update(value=lora, choices=[*loras.choices(), lora])
 
 
 def _keep_fractions(component: Any) -> None:
-    """The host turns a restored value into the type of the input's present default: a default of 1 would cut 0.85 down to 0."""
+    """The host turns a restored value into the type of the input's default: a default of 1 would cut 0.85 to 0."""
     default = getattr(component, "value", None)
     if isinstance(default, int) and not isinstance(default, bool):
         component.value = float(default)

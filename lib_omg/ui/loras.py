@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from lib_omg.ui.values import NO_LORA
+from lib_omg.ui.inputs import NO_LORA
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def refresh() -> None:
     try:
         import networks
     except ImportError:
-        logger.warning("OMG finds no LoRAs: the WebUI's built-in extension 'Lora' is off; turn it on in the Extensions tab.")
+        logger.warning("OMG finds no LoRAs: the built-in extension 'Lora' is off; turn it on in the Extensions tab.")
         return
     networks.list_available_networks()
 

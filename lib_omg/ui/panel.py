@@ -1,4 +1,4 @@
-"""The panel in the txt2img tab: one input per setting, in the order of `values.NAMES`."""
+"""The panel in the txt2img tab: one input per setting, in the order of `inputs.NAMES`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gradio as gr
 
 from lib_omg.core.settings import MAX_CONCEPTS
 from lib_omg.ui import loras
-from lib_omg.ui.values import (
+from lib_omg.ui.inputs import (
     CONCEPT_DEFAULTS,
     MASK_SOURCES,
     NAMES,
@@ -18,20 +18,22 @@ from lib_omg.ui.values import (
     PROMPT_MODES,
     VIEWS,
     key,
-    settings_from_args,
 )
+from lib_omg.ui.values import settings_from_args
 
 __all__ = ["Panel", "build_panel", "settings_from_args"]
 
 _CANVAS_PX = 512
 _RADIO_PX = 300
-"""What a row of two or three choices needs to stay on one line."""
+_THREE_CHOICES_PX = 410
+"""What choices of one word, and what the prompt's choices need to stay on one line."""
 _PICTURE_SIZE_JS = """() => ["width", "height"].map(
     (side) => gradioApp().querySelector(`#txt2img_${side} input[type=number]`)?.value ?? "512").join("x")"""
 
 _CANVAS_HEIGHT_PX = 320
 _NO_STROKES = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNgYGBgAAAABQABeqhXUAAAAABJRU5ErkJggg=="
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNg"
+    "YGBgAAAABQABeqhXUAAAAABJRU5ErkJggg=="
 )
 """One see-through pixel."""
 _WHEN_SEEN_JS = """(text, canvas) => [gradioApp().getElementById("ELEM_ID")?.offsetParent ? text : "", canvas]"""
@@ -47,7 +49,7 @@ class Panel:
     """The inputs of one panel; the host asks for several panels, none knows of another."""
 
     inputs: dict[str, Any]
-    """Component by name, in the order of `values.NAMES`."""
+    """Component by name, in the order of `inputs.NAMES`."""
 
     @property
     def components(self) -> list[Any]:
@@ -76,7 +78,9 @@ def build_panel(elem_id: str) -> Panel:
         inputs.update(_picture_inputs(elem_id))
     sources = [inputs[key(number, "mask_source")] for number in range(1, MAX_CONCEPTS + 1)]
     # Opening the panel as well: a default of the user's own ("box") shows its input without a change.
-    enabled.change(_show_regions, sources, [group for pair in toggles for group in pair], show_progress=False, queue=False)
+    enabled.change(
+        _show_regions, sources, [group for pair in toggles for group in pair], show_progress=False, queue=False
+    )
     return Panel({name: inputs[name] for name in NAMES})
 
 
@@ -125,9 +129,8 @@ class _Concept:
         self._add("negative_prompt", gr.Textbox(**negative, placeholder="empty: the picture's own"))
         with FormRow():
             mode = self._options("prompt_mode", "prompt is")
-            self._add("prompt_mode", gr.Radio(**mode, choices=list(PROMPT_MODES), min_width=_RADIO_PX))
-            scale = self._options("cfg_scale", "CFG scale, 0: the picture's")
-            self._add("cfg_scale", gr.Slider(**scale, minimum=0, maximum=30, step=0.5, min_width=120))
+            self._add("prompt_mode", gr.Radio(**mode, choices=list(PROMPT_MODES), min_width=_THREE_CHOICES_PX))
+            self._add("depth", gr.Number(**self._options("depth", "depth"), precision=0, min_width=110))
 
     def _where(self) -> tuple[Any, Any]:
         from modules.ui_components import FormRow
@@ -136,8 +139,8 @@ class _Concept:
             options = self._options("mask_source", "region from")
             choices = list(MASK_SOURCES)
             source = self._add("mask_source", gr.Radio(**options, choices=choices, min_width=_RADIO_PX))
-            depth = self._options("depth", "depth, smaller is in front")
-            self._add("depth", gr.Number(**depth, precision=0, min_width=120))
+            scale = self._options("cfg_scale", "CFG (0 = same)")
+            self._add("cfg_scale", gr.Slider(**scale, minimum=0, maximum=30, step=0.5, min_width=120))
         hint = "left, top, right, bottom in fractions of the picture, e.g. 0, 0.2, 0.5, 1"
         box = gr.Textbox(**self._options("box", "box"), placeholder=hint, visible=False, max_lines=1)
         self._add("box", box)
@@ -155,7 +158,7 @@ class _Concept:
         canvas.clear(lambda: "", None, text, show_progress=False, queue=False)
         blank = gr.Button("Blank canvas", size="sm", elem_id=f"{options['elem_id']}_blank")
         blank.click(_blank_canvas, text, [canvas, text], _js=_PICTURE_SIZE_JS, show_progress=False)
-        # A canvas that gets its picture while a closed tab hides it stays empty, so javascript/omg.js asks when it is seen.
+        # A canvas that gets its picture while a closed tab hides it stays empty: javascript/omg.js asks when seen.
         draw = gr.Button("Draw mask text", visible=False, elem_id=f"{options['elem_id']}_draw")
         draw.click(_draw_text, [text, canvas], canvas, show_progress=False, queue=False)
         seen = _WHEN_SEEN_JS.replace("ELEM_ID", options["elem_id"])
@@ -163,7 +166,7 @@ class _Concept:
 
 
 class _MaskCanvas(gr.Image):
-    """A picture to paint on; one that was never shown in the page has no layer of strokes yet, which gradio doesn't expect."""
+    """A picture to paint on. One that was never shown has no layer of strokes yet, which gradio doesn't expect."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -210,7 +213,9 @@ def _picture_inputs(elem_id: str) -> dict[str, Any]:
             end = options("self_attention_end", "self-attention end")
             inputs["self_attention_end"] = gr.Slider(**end, minimum=0, maximum=1, step=0.05)
         with FormRow():
-            inputs["feather_px"] = gr.Slider(**options("feather_px", "mask feather, px"), minimum=0, maximum=128, step=1)
+            inputs["feather_px"] = gr.Slider(
+                **options("feather_px", "mask feather, px"), minimum=0, maximum=128, step=1
+            )
             dilation = options("dilation_px", "mask dilation, px")
             inputs["dilation_px"] = gr.Slider(**dilation, minimum=-128, maximum=128, step=1)
         inputs["on_missing"] = gr.Radio(**options("on_missing", "when a concept isn't found"), choices=list(ON_MISSING))
@@ -234,7 +239,7 @@ def _draw_text(text: str, canvas: object) -> Any:
 
 
 def _blank_canvas(size: str) -> list[Any]:
-    """A black picture in the shape of the picture to come, and no mask text. `size` is "WxH" as PIL and the page have it."""
+    """A black picture in the shape of the picture to come, and no mask text. `size` is "WxH", as the page has it."""
     from PIL import Image
 
     try:

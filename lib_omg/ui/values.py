@@ -12,76 +12,34 @@ import numpy as np
 
 from lib_omg.core.errors import SettingsError
 from lib_omg.core.settings import (
-    DEFAULT_START,
     MAX_CONCEPTS,
     ConceptSettings,
     LoraSettings,
     MaskSource,
     OmgSettings,
-    OnMissing,
     PromptMode,
-    View,
+)
+from lib_omg.ui.inputs import (
+    CONCEPT_DEFAULTS,
+    MASK_SOURCES,
+    NAMES,
+    NO_LORA,
+    ON_MISSING,
+    PICTURE_DEFAULTS,
+    PROMPT_MODES,
+    VIEWS,
+    choice,
+    key,
 )
 from lib_omg.vision import painted
-
-NO_LORA = "None"
-"""What the LoRA list shows when none is chosen."""
-
-PROMPT_MODES = {"scene words": PromptMode.SCENE, "whole prompt": PromptMode.OWN}
-MASK_SOURCES = {source.value: source for source in MaskSource}
-VIEWS = {"whole picture": View.WHOLE, "crop around the concept": View.CROP}
-ON_MISSING = {"stop": OnMissing.STOP, "go on without it": OnMissing.SKIP}
-
-CONCEPT_DEFAULTS: dict[str, Any] = {
-    "class_word": "",
-    "lora": NO_LORA,
-    "weight": 1.0,
-    "prompt": "",
-    "prompt_mode": "scene words",
-    "negative_prompt": "",
-    "mask_source": "attention",
-    "box": "",
-    "mask_picture": None,
-    "mask": "",
-    "start": DEFAULT_START,
-    "cfg_scale": 0.0,
-    "depth": 0,
-}
-"""A concept's inputs in the panel's order, with the values of an empty concept."""
-
-PICTURE_DEFAULTS: dict[str, Any] = {
-    "show_pictures": False,
-    "view": "crop around the concept",
-    "crop_margin": 0.15,
-    "attention_strength": 1.0,
-    "self_attention_end": 0.4,
-    "size_correction": True,
-    "feather_px": 8.0,
-    "dilation_px": 8.0,
-    "on_missing": "stop",
-}
-"""The inputs for the whole picture in the panel's order, with their defaults."""
-
-
-def key(number: int, name: str) -> str:
-    """The name of concept `number`'s (1 is the first) input."""
-    return f"concept{number}_{name}"
-
-
-NAMES: tuple[str, ...] = (
-    "enabled",
-    *(key(number, name) for number in range(1, MAX_CONCEPTS + 1) for name in CONCEPT_DEFAULTS),
-    *PICTURE_DEFAULTS,
-)
-"""Every input in the order in which the host hands their values over: a contract with API callers."""
 
 
 def settings_from_args(args: Sequence[Any]) -> OmgSettings | None:
     """Build the settings from what the host hands to a script.
 
     Args:
-        args: an API caller's settings as one dict (what follows it is ignored: the host fills it with defaults), or the panel's
-            values in the order of `NAMES`.
+        args: an API caller's settings as one dict (what follows it is ignored: the host fills it with defaults), or
+            the panel's values in the order of `NAMES`.
 
     Returns:
         The settings with painted masks in the packed form; None if OMG is off.
@@ -113,7 +71,7 @@ def values_from_settings(settings: OmgSettings) -> dict[str, Any]:
         used = number <= len(settings.concepts)
         concept = _concept_values(settings.concepts[number - 1]) if used else CONCEPT_DEFAULTS
         values.update({key(number, name): concept[name] for name in CONCEPT_DEFAULTS})
-    texts = {"view": _text(VIEWS, settings.view), "on_missing": _text(ON_MISSING, settings.on_missing)}
+    texts = {"view": choice(VIEWS, settings.view), "on_missing": choice(ON_MISSING, settings.on_missing)}
     values.update({name: texts.get(name, getattr(settings, name)) for name in PICTURE_DEFAULTS})
     return values
 
@@ -154,7 +112,9 @@ def _from_panel(values: Mapping[str, Any]) -> OmgSettings:
             OmgSettings.from_dict({"concepts": [data]})
         concepts.append(data)
     if not concepts:
-        raise SettingsError("OMG is on, but no concept is filled in: choose a LoRA or write a class word, or turn OMG off")
+        raise SettingsError(
+            "OMG is on, but no concept is filled in: choose a LoRA or write a class word, or turn OMG off"
+        )
     picture = {name: default if values[name] is None else values[name] for name, default in PICTURE_DEFAULTS.items()}
     picture["view"] = _member(VIEWS, picture["view"], "view")
     picture["on_missing"] = _member(ON_MISSING, picture["on_missing"], "on_missing")
@@ -183,13 +143,15 @@ def _concept_data(inputs: Mapping[str, Any]) -> dict[str, Any]:
     mode = _member(PROMPT_MODES, inputs["prompt_mode"], "prompt_mode")
     source = _member(MASK_SOURCES, inputs["mask_source"], "mask_source")
     word = _words(inputs, "class_word")
-    if not word and mode == PromptMode.SCENE.value:
+    if not word and mode != PromptMode.OWN.value:
         raise SettingsError(
             "the class word is empty: write the word of the main prompt that this concept replaces, "
             "or choose 'whole prompt' and write a prompt"
         )
     if not word and source == MaskSource.ATTENTION.value:
-        raise SettingsError("the class word is empty: write the word to find the region by, or choose a box or a painted mask")
+        raise SettingsError(
+            "the class word is empty: write the word to find the region by, or choose a box or a painted mask"
+        )
     if not _words(inputs, "prompt") and mode == PromptMode.OWN.value:
         raise SettingsError("the prompt is empty: write the whole prompt, or choose 'scene words'")
     data: dict[str, Any] = {
@@ -221,10 +183,6 @@ def _member(members: Mapping[str, Any], text: object, name: str) -> str:
     raise SettingsError(f"{name}: expected one of {', '.join(members)}, found {text!r}")
 
 
-def _text(members: Mapping[str, Any], member: object) -> str:
-    return next(text for text, one in members.items() if one is member)
-
-
 def _box(text: str) -> list[float]:
     parts = text.replace(";", ",").strip("[]() ").split(",")
     try:
@@ -233,7 +191,7 @@ def _box(text: str) -> list[float]:
         sides = []
     if len(sides) != 4 or not all(math.isfinite(side) for side in sides):
         raise SettingsError(
-            f"box: expected left, top, right, bottom in fractions of the picture, for example 0, 0.2, 0.5, 1; found {text!r}"
+            f"box: expected left, top, right, bottom in fractions of the picture, e.g. 0, 0.2, 0.5, 1; found {text!r}"
         )
     return sides
 
@@ -269,9 +227,9 @@ def _concept_values(concept: ConceptSettings) -> dict[str, Any]:
         "lora": first.name if first else NO_LORA,
         "weight": first.weight if first else CONCEPT_DEFAULTS["weight"],
         "prompt": " ".join([*([concept.prompt] if concept.prompt else []), *tags]),
-        "prompt_mode": _text(PROMPT_MODES, concept.prompt_mode),
+        "prompt_mode": choice(PROMPT_MODES, concept.prompt_mode),
         "negative_prompt": concept.negative_prompt,
-        "mask_source": _text(MASK_SOURCES, concept.mask_source),
+        "mask_source": choice(MASK_SOURCES, concept.mask_source),
         "box": ", ".join(repr(side) for side in concept.box) if boxed else "",
         "mask_picture": None,
         "mask": mask,
@@ -290,5 +248,5 @@ def _lora_inputs(loras: tuple[LoraSettings, ...]) -> tuple[LoraSettings | None, 
 def _tags(loras: tuple[LoraSettings, ...]) -> Iterator[str]:
     for lora in loras:
         encoder = lora.weight if lora.te_weight is None else lora.te_weight
-        same = encoder == lora.weight
-        yield f"<lora:{lora.name}:{lora.weight:.12g}>" if same else f"<lora:{lora.name}:{encoder:.12g}:{lora.weight:.12g}>"
+        weights = [lora.weight] if encoder == lora.weight else [encoder, lora.weight]
+        yield f"<lora:{lora.name}:{':'.join(format(weight, '.12g') for weight in weights)}>"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
-from lib_omg.core.attention import AttentionLayer
-from lib_omg.core.store import AttentionStore
+if TYPE_CHECKING:
+    from lib_omg.core.attention import AttentionLayer
+    from lib_omg.core.store import AttentionStore
 
 MAX_CALLS = 16
 """Averaging over more calls than this changes maps little and costs time."""
@@ -51,8 +53,9 @@ def word_maps(
         (N, R, H, W) float32 in RAM for the R cond rows: the share of attention that each cell gives the word,
         0 where nothing was kept or the row lacks the word.
     """
-    rows = len(words[0].positions) if words else 0
-    total = torch.zeros(len(words), rows, *size)
+    if not words:
+        return torch.zeros(0, 0, *size)
+    total = torch.zeros(len(words), len(words[0].positions), *size)
     count = 0
     calls = store.calls()
     used = telling_layers(store, layers, size)
@@ -72,11 +75,13 @@ def telling_layers(
     cross = [layer for layer in layers if layer.is_cross]
     chosen = []
     for layer in cross:
-        cells = next((q.shape[1] for call in store.calls() if (q := store.get(call, f"{layer.name}.to_q")) is not None), 0)
+        cells = next(
+            (q.shape[1] for call in store.calls() if (q := store.get(call, f"{layer.name}.to_q")) is not None), 0
+        )
         grid = map_size(cells, size)
         if grid is None or not layer.name.startswith(DECODER):
             continue
-        share = size[0] / grid[0]
+        share = round(size[0] / grid[0])  # odd sizes are halved upwards
         if FINEST_SHARE <= share <= COARSEST_SHARE and min(grid) >= LEAST_CELLS:
             chosen.append(layer)
     return chosen or cross
@@ -95,8 +100,9 @@ def _layer_map(
     made = torch.zeros(len(words), q.shape[0], q.shape[1], device=q.device)
     for number, word in enumerate(words):
         for row, positions in enumerate(word.positions):
-            if positions:
-                made[number, row] = attention[row][:, list(positions)].mean(-1)
+            known = [position for position in positions if position < attention.shape[-1]]
+            if known:  # while another, shorter prompt was in force the word may have been beyond its end
+                made[number, row] = attention[row][:, known].mean(-1)
     grids = functional.interpolate(made.reshape(-1, 1, *grid), size, mode="bilinear", align_corners=False)
     return grids.reshape(*made.shape[:2], *size).cpu()
 
@@ -110,7 +116,7 @@ def head_average(q: torch.Tensor, k: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def map_size(cells: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """(height, width) of a layer's map of `cells` query cells: the latent halved until it fits; None if it never does."""
+    """(height, width) of a layer's map of `cells` query cells: the latent halved until it fits, or None."""
     height, width = size
     while height * width > cells and height > 1:
         height, width = -(-height // 2), -(-width // 2)

@@ -1,4 +1,4 @@
-"""Painted masks: every form in which one reaches us, as a float array (H, W) in 0..1, and the short text that settings keep."""
+"""Painted masks: every form in which one reaches us as a float array (H, W) in 0..1, and the text settings keep."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def to_array(value: object) -> Mask:
     """Read a painted mask in any form.
 
     Args:
-        value: what a sketch `gr.Image` gives ({"image", "mask"}: the strokes if there are any, else the picture itself), a PIL
-            picture, an array (H, W) or (H, W, channels), base64 of a PNG or JPEG with or without `data:` in front, or `pack`'s text.
-            A picture with transparent places is read by its opacity, any other by its brightness.
+        value: what a sketch `gr.Image` gives ({"image", "mask"}: the strokes if there are any, else the picture
+            itself), a PIL picture, an array (H, W) or (H, W, channels), base64 of a PNG or JPEG with or without `data:`
+            in front, or `pack`'s text. A picture with transparent places is read by its opacity, any other by its
+            brightness.
 
     Returns:
         (H, W), 0..1; 1 is the concept.
@@ -159,7 +160,9 @@ def _from_picture(image: Any) -> Mask:
 
 def _from_channels(array: NDArray[Any]) -> Mask:
     if array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise SettingsError(f"mask: expected an array (height, width) or (height, width, 1, 3 or 4), found {array.shape}")
+        raise SettingsError(
+            f"mask: expected an array (height, width) or (height, width, 1, 3 or 4), found {array.shape}"
+        )
     top = 1.0 if array.dtype.kind in "bf" else 255.0 if array.dtype.itemsize == 1 else 65535.0
     values = array.astype(np.float32)
     if array.dtype.kind == "f" and values.max() > 1:

@@ -11,10 +11,19 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WEBUI_ARGUMENTS = (
-    "--skip-install --skip-prepare-environment --skip-torch-cuda-test --no-half --use-cpu all --api "
-    "--skip-version-check --do-not-download-clip --no-download-sd-model --disable-console-progressbars"
-).split()
+WEBUI_ARGUMENTS = [
+    "--skip-install",
+    "--skip-prepare-environment",
+    "--skip-torch-cuda-test",
+    "--no-half",
+    "--use-cpu",
+    "all",
+    "--api",
+    "--skip-version-check",
+    "--do-not-download-clip",
+    "--no-download-sd-model",
+    "--disable-console-progressbars",
+]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # for `import harness`; pytest's importlib mode adds nothing
 
-import boot_hosts  # noqa: E402
+import boot_hosts
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient

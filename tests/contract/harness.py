@@ -75,6 +75,7 @@ def run(omg: Any = None, script_args: list[Any] | None = None, **fields: Any) ->
 
     given = {**DEFAULTS, **fields}
     with closing(processing.StableDiffusionProcessingTxt2Img(sd_model=shared.sd_model, **given)) as p:
+        p.is_api = True  # else the host's own scripts overwrite steps, sampler and seed from the components
         p.scripts = scripts.scripts_txt2img
         p.script_args = tuple(default_script_args(omg) if script_args is None else script_args)
         latents: list[Any] = []
@@ -109,14 +110,15 @@ def options(**values: Any) -> Iterator[None]:
     """Settings, put back at the end."""
     from modules.shared import opts
 
-    before = {key: getattr(opts, key) for key in values}
+    before = {key: opts.data[key] for key in values if key in opts.data}
     for key, value in values.items():
         setattr(opts, key, value)
     try:
         yield
     finally:
-        for key, value in before.items():
-            setattr(opts, key, value)
+        for key in values:
+            opts.data.pop(key, None)
+        opts.data.update(before)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-REQUEST = {key: harness.DEFAULTS[key] for key in ("prompt", "seed", "steps", "width", "height", "cfg_scale", "sampler_name")}
+REQUEST = {
+    key: harness.DEFAULTS[key] for key in ("prompt", "seed", "steps", "width", "height", "cfg_scale", "sampler_name")
+}
 
 
 def test_a_picture_over_rest_is_the_picture(app_client: object) -> None:
@@ -59,14 +61,14 @@ def test_an_error_is_answered_as_json(app_client: object) -> None:
 
 
 def test_an_error_may_name_its_status(app_client: object) -> None:
-    class Refused(Exception):
+    class RefusedError(Exception):
         def __init__(self) -> None:
             super().__init__("no face found")
             self.status_code = 409
             self.detail = "draw one"
 
     def refuse(steps: int) -> None:
-        raise Refused
+        raise RefusedError
 
     def break_run(p: object, **kwargs: object) -> None:
         p.sampler_noise_scheduler_override = refuse
@@ -74,7 +76,7 @@ def test_an_error_may_name_its_status(app_client: object) -> None:
     with harness.script(process_before_every_sampling=break_run):
         answer = app_client.post("/sdapi/v1/txt2img", json=REQUEST)
     assert answer.status_code == 409
-    assert answer.json() == {"error": "Refused", "detail": "draw one", "body": "", "errors": "no face found"}
+    assert answer.json() == {"error": "RefusedError", "detail": "draw one", "body": "", "errors": "no face found"}
 
 
 def test_progress_and_interrupt(app_client: object) -> None:

@@ -121,10 +121,12 @@ def test_after_cfg_may_replace_the_result() -> None:
         params.x = torch.zeros_like(params.x)
 
     with harness.callback("cfg_after_cfg", blank):
-        assert harness.latents().abs().max() == 0  # Euler ends on the last denoised
+        assert harness.latents().abs().max() < 1e-4  # Euler ends on the last denoised
 
 
-@pytest.mark.parametrize(("sampler", "calls"), [("Euler", 8), ("Heun", 15), ("DPM2", 15), ("DPM++ 2M", 8), ("DPM++ SDE", 15)])
+@pytest.mark.parametrize(
+    ("sampler", "calls"), [("Euler", 8), ("Heun", 15), ("DPM2", 15), ("DPM++ 2M", 8), ("DPM++ SDE", 15)]
+)
 def test_second_order_samplers_call_twice_a_step(sampler: str, calls: int) -> None:
     steps, denoiser_steps = [], []
 
@@ -175,12 +177,16 @@ def test_timestep_samplers_give_the_denoiser_timesteps(sampler: str, first: floa
     assert seen[0].denoiser.mask_before_denoising is True
 
 
-@pytest.mark.parametrize("name", ["None", "sdp - scaled dot product", "Doggettx", "InvokeAI", "sub-quadratic", "V1 - original v1"])
+@pytest.mark.parametrize(
+    "name", ["None", "sdp - scaled dot product", "Doggettx", "InvokeAI", "sub-quadratic", "V1 - original v1"]
+)
 def test_every_attention_optimisation_calls_projections_as_modules(name: str) -> None:
     from modules import sd_hijack, shared
 
     wanted, calls = harness.latents(), []
-    layers = [m for n, m in shared.sd_model.model.named_modules() if n.endswith(("attn2.to_q", "attn2.to_k", "attn1.to_v"))]
+    layers = [
+        m for n, m in shared.sd_model.model.named_modules() if n.endswith(("attn2.to_q", "attn2.to_k", "attn1.to_v"))
+    ]
     handles = [layer.register_forward_hook(lambda *_: calls.append(1)) for layer in layers]
     try:
         sd_hijack.model_hijack.apply_optimizations(name)

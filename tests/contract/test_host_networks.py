@@ -137,8 +137,11 @@ def test_kohya_names(kohya: str, layer: str) -> None:
     assert networks.convert_diffusers_name_to_compvis(kohya, False) == layer
 
 
-def _random(*shape: int, _seeds: itertools.count = itertools.count(1)) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(next(_seeds))) * 0.1
+SEEDS = itertools.count(1)
+
+
+def _random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(next(SEEDS))) * 0.1
 
 
 def _oft(blocks: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

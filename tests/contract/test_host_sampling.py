@@ -8,7 +8,19 @@ import harness
 import pytest
 import torch
 
-REPLAYABLE = ["Euler", "Euler a", "DPM++ 2M", "DPM++ SDE", "DPM++ 3M SDE", "Heun", "DPM2 a", "Restart", "LCM", "DDIM", "UniPC"]
+REPLAYABLE = [
+    "Euler",
+    "Euler a",
+    "DPM++ 2M",
+    "DPM++ SDE",
+    "DPM++ 3M SDE",
+    "Heun",
+    "DPM2 a",
+    "Restart",
+    "LCM",
+    "DDIM",
+    "UniPC",
+]
 
 
 def test_ancestral_noise_comes_from_the_runs_own_generators() -> None:
@@ -33,7 +45,9 @@ def test_start_noise_is_the_first_draw_of_an_image_rng() -> None:
     from modules import rng
 
     seen = []
-    with harness.script(process_before_every_sampling=lambda p, **kw: seen.append((kw["x"], kw["noise"], kw["c"], kw["uc"]))):
+    with harness.script(
+        process_before_every_sampling=lambda p, **kw: seen.append((kw["x"], kw["noise"], kw["c"], kw["uc"]))
+    ):
         made = harness.run(batch_size=2)
     again = rng.ImageRNG((4, 16, 16), [1, 2]).next()
     assert torch.equal(seen[0][0], again)
@@ -144,7 +158,9 @@ def test_hires_pass_samples_again_at_the_larger_size() -> None:
         passes.append(p.is_hr_pass)
 
     with harness.script(process_before_every_sampling=watch), harness.unet_calls() as calls:
-        made = harness.run(enable_hr=True, hr_scale=1.5, hr_upscaler="Latent (nearest)", hr_second_pass_steps=4, denoising_strength=0.6)
+        made = harness.run(
+            enable_hr=True, hr_scale=1.5, hr_upscaler="Latent (nearest)", hr_second_pass_steps=4, denoising_strength=0.6
+        )
     assert sizes == [((1, 4, 16, 16), (1, 4, 16, 16)), ((1, 4, 24, 24), (1, 4, 24, 24))]
     assert passes == [False, True]
     assert made.images[0].shape == (192, 192, 3)

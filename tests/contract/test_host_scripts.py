@@ -82,20 +82,36 @@ def test_every_script_has_its_slice_of_arguments() -> None:
     runner = scripts.scripts_txt2img
     with_controls = [s for s in runner.alwayson_scripts if s.controls]
     for script in with_controls:
-        assert runner.inputs[script.args_from : script.args_to] == script.controls
+        assert runner.inputs[script.args_from : script.args_to] == list(script.controls)
     assert len(runner.inputs) == len(harness.default_script_args())
 
 
-def test_override_settings_are_put_back_after_an_error() -> None:
+def _override(key: str, value: object) -> object:
+    """Break a run under an override; gives the setting afterwards."""
     from modules.shared import opts
 
     def break_run(p: object, **kwargs: object) -> None:
-        assert opts.CLIP_stop_at_last_layers == 2
+        assert getattr(opts, key) == value
         p.sampler_noise_scheduler_override = lambda steps: 1 / 0
 
     with harness.script(process_before_every_sampling=break_run), pytest.raises(ZeroDivisionError):
-        harness.run(steps=1, override_settings={"CLIP_stop_at_last_layers": 2})
-    assert opts.CLIP_stop_at_last_layers == 1
+        harness.run(steps=1, override_settings={key: value})
+    return getattr(opts, key)
+
+
+def test_override_settings_are_put_back_after_an_error() -> None:
+    assert _override("show_progress_type", "Full") == "Approx cheap"
+
+
+def test_override_settings_stay_when_the_settings_file_did_not_name_them() -> None:
+    """The host only keeps what `opts.data` holds: on a fresh install an override leaks into later runs."""
+    from modules.shared import opts
+
+    assert "CLIP_stop_at_last_layers" not in opts.data
+    try:
+        assert _override("CLIP_stop_at_last_layers", 2) == 2
+    finally:
+        opts.data.pop("CLIP_stop_at_last_layers", None)
 
 
 def test_elem_ids_are_made_of_tab_and_title() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+
 from lib_omg.core.errors import SettingsError
 from lib_omg.vision import painted
-from PIL import Image
 
 HEIGHT, WIDTH = 20, 50  # never square: (H, W) and PIL's (W, H) must not be told apart by luck
 
@@ -100,7 +101,7 @@ def test_a_jpeg_is_nearly_the_same():
     ],
 )
 def test_anything_else_says_what_was_expected_and_found(value):
-    with pytest.raises(SettingsError, match="expected .* found"):
+    with pytest.raises(SettingsError, match=r"expected .* found"):
         painted.to_array(value)
 
 

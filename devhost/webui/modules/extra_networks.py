@@ -87,7 +87,7 @@ def activate(p: Any, extra_network_data: dict[str, list[ExtraNetworkParams]]) ->
     for kind, args in {**mentioned, **others}.items():
         try:
             kind.activate(p, args)
-        except Exception as error:  # noqa: BLE001 - the WebUI goes on without the network
+        except Exception as error:
             errors.display(error, f"activating extra network {kind.name} with arguments {args}")
     if p.scripts is not None:
         p.scripts.after_extra_networks_activate(
@@ -107,7 +107,7 @@ def deactivate(p: Any, extra_network_data: dict[str, list[ExtraNetworkParams]]) 
     for kind in [*mentioned, *others]:
         try:
             kind.deactivate(p)
-        except Exception as error:  # noqa: BLE001 - the WebUI goes on
+        except Exception as error:
             errors.display(error, f"deactivating extra network {kind.name}")
 
 

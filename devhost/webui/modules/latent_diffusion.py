@@ -1,4 +1,4 @@
-"""An SD1 model built from a checkpoint's yaml: ldm's UNet and VAE, transformers' CLIP; state dict keys as in SD1 files."""
+"""An SD1 model built from a checkpoint's yaml: ldm's UNet and VAE, transformers' CLIP; keys as in SD1 files."""
 
 from __future__ import annotations
 

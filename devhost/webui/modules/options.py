@@ -124,7 +124,7 @@ class Options:
             return True
         try:
             option.onchange()
-        except Exception as error:  # noqa: BLE001 - the WebUI swallows whatever an onchange raises
+        except Exception as error:
             errors.display(error, f"changing setting {key} to {value}")
             setattr(self, key, old)
             return False

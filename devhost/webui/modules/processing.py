@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from modules import devices, extra_networks, images, rng, sd_models, sd_samplers, sd_vae, scripts, shared
-from modules.processing_base import StableDiffusionProcessing, opt_C, opt_f  # noqa: F401
+from modules import devices, extra_networks, images, rng, scripts, sd_models, sd_samplers, sd_vae, shared
+from modules.processing_base import StableDiffusionProcessing, opt_C, opt_f
 from modules.processing_result import Processed, create_infotext, program_version  # noqa: F401
 from modules.processing_txt2img import (  # noqa: F401
     DecodedSamples,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from modules import devices, extra_networks, prompt_parser, sd_samplers, shared
 from modules.shared import opts, state
+
+if TYPE_CHECKING:
+    import torch
 
 opt_C = 4
 opt_f = 8
@@ -153,7 +154,9 @@ class StableDiffusionProcessing:
                 setattr(self, name, getattr(opts, name))
         self.s_tmax = self.s_tmax or float("inf")
 
-    def txt2img_image_conditioning(self, x: torch.Tensor, width: int | None = None, height: int | None = None) -> torch.Tensor:
+    def txt2img_image_conditioning(
+        self, x: torch.Tensor, width: int | None = None, height: int | None = None
+    ) -> torch.Tensor:
         """The empty image cond (B, 5, 1, 1) of a model without one."""
         self.is_using_inpainting_conditioning = False
         return x.new_zeros(x.shape[0], 5, 1, 1)
@@ -161,7 +164,15 @@ class StableDiffusionProcessing:
     def init(self, all_prompts: Any, all_seeds: Any, all_subseeds: Any) -> None:
         """Before the first batch."""
 
-    def sample(self, conditioning: Any, unconditional_conditioning: Any, seeds: Any, subseeds: Any, subseed_strength: Any, prompts: Any) -> Any:
+    def sample(
+        self,
+        conditioning: Any,
+        unconditional_conditioning: Any,
+        seeds: Any,
+        subseeds: Any,
+        subseed_strength: Any,
+        prompts: Any,
+    ) -> Any:
         """Make the latents of one batch."""
         raise NotImplementedError
 
@@ -193,7 +204,14 @@ class StableDiffusionProcessing:
         self.main_prompt = self.all_prompts[0]
         self.main_negative_prompt = self.all_negative_prompts[0]
 
-    def cached_params(self, required_prompts: Any, steps: int, extra_network_data: Any, hires_steps: int | None = None, use_old_scheduling: bool = False) -> tuple[Any, ...]:
+    def cached_params(
+        self,
+        required_prompts: Any,
+        steps: int,
+        extra_network_data: Any,
+        hires_steps: int | None = None,
+        use_old_scheduling: bool = False,
+    ) -> tuple[Any, ...]:
         """Whatever the conds depend on."""
         return (
             required_prompts,
@@ -212,7 +230,15 @@ class StableDiffusionProcessing:
             opts.emphasis,
         )
 
-    def get_conds_with_caching(self, function: Any, required_prompts: Any, steps: int, caches: list[Any], extra_network_data: Any, hires_steps: int | None = None) -> Any:
+    def get_conds_with_caching(
+        self,
+        function: Any,
+        required_prompts: Any,
+        steps: int,
+        caches: list[Any],
+        extra_network_data: Any,
+        hires_steps: int | None = None,
+    ) -> Any:
         """Conds from the first cache that fits, else made and put into the first cache."""
         params = self.cached_params(required_prompts, steps, extra_network_data, hires_steps, opts.use_old_scheduling)
         for cache in caches:
@@ -233,7 +259,9 @@ class StableDiffusionProcessing:
         self.step_multiplier = total // self.steps
         self.firstpass_steps = total
         networks = self.extra_network_data
-        self.uc = self.get_conds_with_caching(prompt_parser.get_learned_conditioning, negatives, total, [self.cached_uc], networks)
+        self.uc = self.get_conds_with_caching(
+            prompt_parser.get_learned_conditioning, negatives, total, [self.cached_uc], networks
+        )
         self.c = self.get_conds_with_caching(
             prompt_parser.get_multicond_learned_conditioning, prompts, total, [self.cached_c], networks
         )

@@ -8,18 +8,68 @@ from typing import Any
 from modules import errors, infotext_utils, sd_samplers_common
 from modules.shared import opts, state
 
-FROM_P = (
-    "prompt negative_prompt subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces "
-    "sd_model_name sd_model_hash sd_vae_name sd_vae_hash seed_resize_from_w seed_resize_from_h extra_generation_params "
-    "styles token_merging_ratio token_merging_ratio_hr eta ddim_discretize s_churn s_tmin s_tmax s_noise s_min_uncond "
-    "is_using_inpainting_conditioning"
-).split()
-IN_JSON = (
-    "all_prompts all_negative_prompts seed all_seeds subseed all_subseeds subseed_strength width height sampler_name "
-    "cfg_scale steps batch_size restore_faces face_restoration_model sd_model_name sd_model_hash sd_vae_name sd_vae_hash "
-    "seed_resize_from_w seed_resize_from_h denoising_strength extra_generation_params index_of_first_image infotexts "
-    "styles job_timestamp clip_skip is_using_inpainting_conditioning version"
-).split()
+FROM_P = [
+    "prompt",
+    "negative_prompt",
+    "subseed_strength",
+    "width",
+    "height",
+    "sampler_name",
+    "cfg_scale",
+    "steps",
+    "batch_size",
+    "restore_faces",
+    "sd_model_name",
+    "sd_model_hash",
+    "sd_vae_name",
+    "sd_vae_hash",
+    "seed_resize_from_w",
+    "seed_resize_from_h",
+    "extra_generation_params",
+    "styles",
+    "token_merging_ratio",
+    "token_merging_ratio_hr",
+    "eta",
+    "ddim_discretize",
+    "s_churn",
+    "s_tmin",
+    "s_tmax",
+    "s_noise",
+    "s_min_uncond",
+    "is_using_inpainting_conditioning",
+]
+IN_JSON = [
+    "all_prompts",
+    "all_negative_prompts",
+    "seed",
+    "all_seeds",
+    "subseed",
+    "all_subseeds",
+    "subseed_strength",
+    "width",
+    "height",
+    "sampler_name",
+    "cfg_scale",
+    "steps",
+    "batch_size",
+    "restore_faces",
+    "face_restoration_model",
+    "sd_model_name",
+    "sd_model_hash",
+    "sd_vae_name",
+    "sd_vae_hash",
+    "seed_resize_from_w",
+    "seed_resize_from_h",
+    "denoising_strength",
+    "extra_generation_params",
+    "index_of_first_image",
+    "infotexts",
+    "styles",
+    "job_timestamp",
+    "clip_skip",
+    "is_using_inpainting_conditioning",
+    "version",
+]
 
 
 def program_version() -> str:
@@ -111,10 +161,17 @@ def create_infotext(
     subseed = p.all_subseeds[0] if use_main_prompt else all_subseeds[index]
     params = _parameters(p, seed, subseed)
     known = {"p": p, "index": index, "prompt_text": prompt_text, "negative_prompt": negative_prompt}
-    known |= {"all_prompts": all_prompts, "all_seeds": all_seeds, "use_main_prompt": use_main_prompt, "iteration": iteration}
+    known |= {
+        "all_prompts": all_prompts,
+        "all_seeds": all_seeds,
+        "use_main_prompt": use_main_prompt,
+        "iteration": iteration,
+    }
     resolved = {key: _resolve(key, value, index, known) for key, value in params.items()}
     line = ", ".join(
-        key if key == value else f"{key}: {infotext_utils.quote(value)}" for key, value in resolved.items() if value is not None
+        key if key == value else f"{key}: {infotext_utils.quote(value)}"
+        for key, value in resolved.items()
+        if value is not None
     )
     negative_text = f"\nNegative prompt: {negative_prompt}" if negative_prompt else ""
     return f"{prompt_text}{negative_text}\n{line}".strip()
@@ -125,7 +182,7 @@ def _resolve(key: str, value: Any, index: int, known: dict[str, Any]) -> Any:
         if isinstance(value, list):
             return value[index]
         return value(**known) if callable(value) else value
-    except Exception:  # noqa: BLE001 - the WebUI drops the entry and goes on
+    except Exception:
         errors.report(f'Error creating infotext for key "{key}"', exc_info=True)
         return None
 

@@ -19,7 +19,9 @@ class DecodedSamples(list):
     already_decoded = True
 
 
-def decode_latent_batch(model: Any, batch: torch.Tensor, target_device: Any = None, check_for_nans: bool = False) -> DecodedSamples:
+def decode_latent_batch(
+    model: Any, batch: torch.Tensor, target_device: Any = None, check_for_nans: bool = False
+) -> DecodedSamples:
     """Decode latents (B, 4, h, w) one at a time."""
     if check_for_nans:
         devices.test_for_nans(batch, "unet")
@@ -80,7 +82,10 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         want_x, want_y = self.hr_resize_x, self.hr_resize_y
         if want_x == 0 and want_y == 0:
             self.extra_generation_params["Hires upscale"] = self.hr_scale
-            self.hr_upscale_to_x, self.hr_upscale_to_y = int(self.width * self.hr_scale), int(self.height * self.hr_scale)
+            self.hr_upscale_to_x, self.hr_upscale_to_y = (
+                int(self.width * self.hr_scale),
+                int(self.height * self.hr_scale),
+            )
             return
         self.extra_generation_params["Hires resize"] = f"{want_x}x{want_y}"
         by_width = want_y == 0 or (want_x != 0 and self.width / self.height < want_x / want_y)
@@ -107,7 +112,9 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         upscaler = shared.latent_upscale_default_mode if self.hr_upscaler is None else self.hr_upscaler
         self.latent_scale_mode = shared.latent_upscale_modes.get(upscaler)
         if self.latent_scale_mode is None:
-            raise ValueError(f"could not find upscaler named {upscaler}; devhost has {list(shared.latent_upscale_modes)}")
+            raise ValueError(
+                f"could not find upscaler named {upscaler}; devhost has {list(shared.latent_upscale_modes)}"
+            )
         self.calculate_target_resolution()
         self._count_steps()
         if self.hr_second_pass_steps:
@@ -124,7 +131,15 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         state.job_count *= 2
         state.processing_has_refined_job_count = True
 
-    def sample(self, conditioning: Any, unconditional_conditioning: Any, seeds: Any, subseeds: Any, subseed_strength: Any, prompts: Any) -> Any:
+    def sample(
+        self,
+        conditioning: Any,
+        unconditional_conditioning: Any,
+        seeds: Any,
+        subseeds: Any,
+        subseed_strength: Any,
+        prompts: Any,
+    ) -> Any:
         """First pass, then the hires pass if on."""
         self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
         x = self.rng.next()
@@ -139,7 +154,9 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         sd_models.reload_model_weights(info=self.hr_checkpoint_info)
         return self.sample_hr_pass(samples, None, seeds, subseeds, subseed_strength, prompts)
 
-    def sample_hr_pass(self, samples: Any, decoded_samples: Any, seeds: Any, subseeds: Any, subseed_strength: Any, prompts: Any) -> Any:
+    def sample_hr_pass(
+        self, samples: Any, decoded_samples: Any, seeds: Any, subseeds: Any, subseed_strength: Any, prompts: Any
+    ) -> Any:
         """Enlarge the latent, add noise, sample again; gives decoded images."""
         if state.interrupted:
             return samples
@@ -206,10 +223,20 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         total = config.total_steps(steps) if config else steps
         first, networks = self.firstpass_steps, self.hr_extra_network_data
         self.hr_uc = self.get_conds_with_caching(
-            prompt_parser.get_learned_conditioning, negatives, first, [self.cached_hr_uc, self.cached_uc], networks, total
+            prompt_parser.get_learned_conditioning,
+            negatives,
+            first,
+            [self.cached_hr_uc, self.cached_uc],
+            networks,
+            total,
         )
         self.hr_c = self.get_conds_with_caching(
-            prompt_parser.get_multicond_learned_conditioning, prompts, first, [self.cached_hr_c, self.cached_c], networks, total
+            prompt_parser.get_multicond_learned_conditioning,
+            prompts,
+            first,
+            [self.cached_hr_c, self.cached_c],
+            networks,
+            total,
         )
 
     def setup_conds(self) -> None:

@@ -83,13 +83,17 @@ def get_learned_conditioning(
         texts = SdConditioning([text for _, text in schedule], copy_from=prompts)
         conds = model.get_learned_conditioning(texts)
         cache[prompt] = [
-            ScheduledPromptConditioning(end, {k: v[i] for k, v in conds.items()} if isinstance(conds, dict) else conds[i])
+            ScheduledPromptConditioning(
+                end, {k: v[i] for k, v in conds.items()} if isinstance(conds, dict) else conds[i]
+            )
             for i, (end, _) in enumerate(schedule)
         ]
     return [cache[prompt] for prompt in prompts]
 
 
-def get_multicond_prompt_list(prompts: list[str]) -> tuple[list[list[tuple[int, float]]], SdConditioning, dict[str, int]]:
+def get_multicond_prompt_list(
+    prompts: list[str],
+) -> tuple[list[list[tuple[int, float]]], SdConditioning, dict[str, int]]:
     """Split prompts at AND into one flat list of different texts and (index, weight) pairs for each prompt."""
     flat = SdConditioning([], copy_from=prompts)
     places: dict[str, int] = {}
@@ -147,7 +151,10 @@ def reconstruct_multicond_batch(
         conds.extend(_current(part.schedules, current_step) for part in parts)
     if isinstance(conds[0], dict):
         keys = conds[0].keys()
-        vectors = {k: torch.stack([x[k] for x in conds]) if conds[0][k].dim() == 1 else stack_conds([x[k] for x in conds]) for k in keys}
+        vectors = {
+            k: torch.stack([x[k] for x in conds]) if conds[0][k].dim() == 1 else stack_conds([x[k] for x in conds])
+            for k in keys
+        }
         return conds_list, DictWithShape(vectors)
     return conds_list, stack_conds(conds)
 

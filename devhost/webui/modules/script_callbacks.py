@@ -112,7 +112,7 @@ def _fire(category: str, *args: Any) -> list[Any]:
     for entry in list(callback_map[f"callbacks_{category}"]):
         try:
             results.append(entry.callback(*args))
-        except Exception:  # noqa: BLE001 - the WebUI swallows whatever a callback raises
+        except Exception:
             errors.report(f"Error executing callback {category} for {entry.script}", exc_info=True)
     return results
 
@@ -172,7 +172,7 @@ def script_unloaded_callback() -> None:
     for entry in reversed(list(callback_map["callbacks_script_unloaded"])):
         try:
             entry.callback()
-        except Exception:  # noqa: BLE001 - the WebUI swallows whatever a callback raises
+        except Exception:
             errors.report(f"Error executing callback script_unloaded for {entry.script}", exc_info=True)
 
 
@@ -181,7 +181,7 @@ def before_ui_callback() -> None:
     for entry in reversed(list(callback_map["callbacks_before_ui"])):
         try:
             entry.callback()
-        except Exception:  # noqa: BLE001 - the WebUI swallows whatever a callback raises
+        except Exception:
             errors.report(f"Error executing callback before_ui for {entry.script}", exc_info=True)
 
 

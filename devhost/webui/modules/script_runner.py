@@ -36,7 +36,7 @@ class ScriptRunner:
     def _initialize(self, data: Any, is_img2img: bool) -> None:
         try:
             script = data.script_class()
-        except Exception:  # noqa: BLE001 - the WebUI swallows whatever a script raises
+        except Exception:
             errors.report(f"Error: failed to initialize Script {data.module}", exc_info=True)
             return
         script.filename = data.path
@@ -120,7 +120,7 @@ class ScriptRunner:
             try:
                 args = p.script_args[script.args_from : script.args_to]
                 getattr(script, hook)(p, *front, *args, **kwargs)
-            except Exception:  # noqa: BLE001 - the WebUI swallows whatever a script raises
+            except Exception:
                 errors.report(f"Error running {hook}: {script.filename}", exc_info=True)
 
     def setup_scrips(self, p: Any, *, is_ui: bool = True) -> None:

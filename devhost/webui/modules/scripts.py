@@ -157,11 +157,13 @@ def basedir() -> str:
     return current_basedir
 
 
-def wrap_call(func: Callable[..., Any], filename: Any, funcname: str, *args: Any, default: Any = None, **kwargs: Any) -> Any:
+def wrap_call(
+    func: Callable[..., Any], filename: Any, funcname: str, *args: Any, default: Any = None, **kwargs: Any
+) -> Any:
     """Call `func`; report and swallow what it raises."""
     try:
         return func(*args, **kwargs)
-    except Exception:  # noqa: BLE001 - the WebUI swallows whatever a script raises
+    except Exception:
         errors.report(f"Error calling: {filename}/{funcname}", exc_info=True)
     return default
 
@@ -187,7 +189,7 @@ def _load_script(path: str, folder: str) -> None:
         module = script_loading.load_module(path)
         classes = [c for c in module.__dict__.values() if inspect.isclass(c) and issubclass(c, Script)]
         scripts_data.extend(ScriptClassData(c, path, folder, module) for c in classes)
-    except Exception:  # noqa: BLE001 - the WebUI swallows whatever a script raises
+    except Exception:
         errors.report(f"Error loading script: {path}", exc_info=True)
     finally:
         sys.path = syspath

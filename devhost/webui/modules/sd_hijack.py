@@ -7,6 +7,7 @@ from typing import Any
 import ldm.modules.diffusionmodules.model
 import ldm.modules.diffusionmodules.openaimodel
 import torch
+
 from modules import devices, sd_hijack_clip, sd_hijack_optimizations, shared
 from modules.textual_inversion.textual_inversion import EmbeddingDatabase
 

@@ -1,4 +1,4 @@
-"""Attention optimisations. All call to_q, to_k, to_v and to_out as modules; they differ in how the softmax is cut up."""
+"""Attention optimisations. All call to_q, to_k, to_v, to_out as modules; they differ in how the softmax is cut up."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def _by_keys(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) ->
 
 
 def _forward(attend: Attend) -> Callable[..., torch.Tensor]:
-    def forward(self: Any, x: torch.Tensor, context: torch.Tensor | None = None, mask: Any = None, **_: Any) -> torch.Tensor:
+    def forward(
+        self: Any, x: torch.Tensor, context: torch.Tensor | None = None, mask: Any = None, **_: Any
+    ) -> torch.Tensor:
         """Attention of x (N, Q, C) over context (N, T, C)."""
         context = x if context is None else context
         q, k, v = (_split_heads(t, self.heads) for t in (self.to_q(x), self.to_k(context), self.to_v(context)))

@@ -62,7 +62,9 @@ class SkipWritingToConfig:
     def __enter__(self) -> SkipWritingToConfig:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Nothing to restore."""
 
 

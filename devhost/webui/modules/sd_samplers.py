@@ -57,7 +57,9 @@ def visible_sampler_names() -> list[str]:
     return [data.name for data in all_samplers if data.name not in shared.opts.hide_samplers]
 
 
-def get_sampler_and_scheduler(sampler_name: str | None, scheduler_name: str | None, *, convert_automatic: bool = True) -> tuple[str, str]:
+def get_sampler_and_scheduler(
+    sampler_name: str | None, scheduler_name: str | None, *, convert_automatic: bool = True
+) -> tuple[str, str]:
     """Names of sampler and schedule; old names like "DPM++ 2M Karras" are split."""
     found = sd_schedulers.schedulers_map.get(scheduler_name, sd_schedulers.schedulers[0])
     name = sampler_name or all_samplers[0].name

@@ -184,7 +184,14 @@ class CFGDenoiser(torch.nn.Module):
             x = self._blend(x)
         rows = torch.tensor([i for i, conds in enumerate(conds_list) for _ in conds] + list(range(len(conds_list))))
         params = CFGDenoiserParams(
-            x[rows], image_cond[rows], sigma[rows], state.sampling_step, state.sampling_steps, cond_rows, uncond_rows, self
+            x[rows],
+            image_cond[rows],
+            sigma[rows],
+            state.sampling_step,
+            state.sampling_steps,
+            cond_rows,
+            uncond_rows,
+            self,
         )
         cfg_denoiser_callback(params)
         skip_uncond = self._skips_uncond(sigma, s_min_uncond)

@@ -65,7 +65,9 @@ def sample_to_image(samples: torch.Tensor, index: int = 0, approximation: int | 
 
 def decode_first_stage(model: Any, x: torch.Tensor) -> torch.Tensor:
     """Latents to images with the set method."""
-    return samples_to_images_tensor(x.to(devices.dtype_vae), approximation_indexes.get(opts.sd_vae_decode_method, 0), model)
+    return samples_to_images_tensor(
+        x.to(devices.dtype_vae), approximation_indexes.get(opts.sd_vae_decode_method, 0), model
+    )
 
 
 def images_tensor_to_samples(image: torch.Tensor, approximation: int | None = None, model: Any = None) -> torch.Tensor:

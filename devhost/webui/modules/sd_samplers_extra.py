@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import k_diffusion.sampling
@@ -23,11 +24,11 @@ def _plan(sigmas: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
     low = int(torch.argmin(abs(sigmas - RESTART_AT)))
     high = int(torch.argmin(abs(sigmas - RESTART_TO)))
     plan = []
-    for i, pair in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+    for i, pair in enumerate(pairwise(sigmas)):
         plan.append(pair)
         if times and i + 1 == low and high < low:
             again = karras(restart_steps + 1, sigmas[low].item(), sigmas[high].item(), device=sigmas.device)[:-1]
-            plan.extend([*zip(again[:-1], again[1:], strict=True)] * times)
+            plan.extend([*pairwise(again)] * times)
     return plan
 
 

@@ -26,7 +26,12 @@ samplers_k_diffusion: list[tuple[str, Any, list[str], dict[str, Any]]] = [
     ("DPM++ 2M", "sample_dpmpp_2m", ["k_dpmpp_2m"], KARRAS),
     ("DPM++ SDE", "sample_dpmpp_sde", ["k_dpmpp_sde"], {**KARRAS, **TWICE, **BROWNIAN}),
     ("DPM++ 2M SDE", "sample_dpmpp_2m_sde", ["k_dpmpp_2m_sde"], {**EXPONENTIAL, **BROWNIAN}),
-    ("DPM++ 2M SDE Heun", "sample_dpmpp_2m_sde", ["k_dpmpp_2m_sde_heun"], {**EXPONENTIAL, **BROWNIAN, "solver_type": "heun"}),
+    (
+        "DPM++ 2M SDE Heun",
+        "sample_dpmpp_2m_sde",
+        ["k_dpmpp_2m_sde_heun"],
+        {**EXPONENTIAL, **BROWNIAN, "solver_type": "heun"},
+    ),
     ("DPM++ 2S a", "sample_dpmpp_2s_ancestral", ["k_dpmpp_2s_a"], {**KARRAS, **ENSD, **TWICE}),
     ("DPM++ 3M SDE", "sample_dpmpp_3m_sde", ["k_dpmpp_3m_sde"], {**EXPONENTIAL, **DISCARD, **BROWNIAN}),
     ("Euler a", "sample_euler_ancestral", ["k_euler_a", "k_euler_ancestral"], ENSD),
@@ -39,19 +44,17 @@ samplers_k_diffusion: list[tuple[str, Any, list[str], dict[str, Any]]] = [
     ("DPM adaptive", "sample_dpm_adaptive", ["k_dpm_ad"], ENSD),
     ("Restart", sd_samplers_extra.restart_sampler, ["restart"], {**KARRAS, **TWICE}),
 ]
+NOISE_ONLY = (
+    "sample_dpm_fast",
+    "sample_dpm_2_ancestral",
+    "sample_dpmpp_2s_ancestral",
+    "sample_dpmpp_sde",
+    "sample_dpmpp_2m_sde",
+    "sample_dpmpp_3m_sde",
+)
 sampler_extra_params = {
-    **dict.fromkeys(["sample_euler", "sample_heun", "sample_dpm_2"], CHURN),
-    **dict.fromkeys(
-        [
-            "sample_dpm_fast",
-            "sample_dpm_2_ancestral",
-            "sample_dpmpp_2s_ancestral",
-            "sample_dpmpp_sde",
-            "sample_dpmpp_2m_sde",
-            "sample_dpmpp_3m_sde",
-        ],
-        ["s_noise"],
-    ),
+    **dict.fromkeys(("sample_euler", "sample_heun", "sample_dpm_2"), CHURN),
+    **{name: ["s_noise"] for name in NOISE_ONLY},
 }
 
 
@@ -132,7 +135,15 @@ class KDiffusionSampler(sd_samplers_common.Sampler):
             kwargs["solver_type"] = "heun"
         return kwargs
 
-    def sample(self, p: Any, x: Any, conditioning: Any, unconditional_conditioning: Any, steps: int | None = None, image_conditioning: Any = None) -> torch.Tensor:
+    def sample(
+        self,
+        p: Any,
+        x: Any,
+        conditioning: Any,
+        unconditional_conditioning: Any,
+        steps: int | None = None,
+        image_conditioning: Any = None,
+    ) -> torch.Tensor:
         """From noise x (B, C, H, W) of sigma 1."""
         steps = steps or p.steps
         sigmas = self.get_sigmas(p, steps)
@@ -146,7 +157,16 @@ class KDiffusionSampler(sd_samplers_common.Sampler):
         self.sampler_extra_args = self.extra_args(p, conditioning, unconditional_conditioning, image_conditioning)
         return self.run(p, x, steps, kwargs)
 
-    def sample_img2img(self, p: Any, x: Any, noise: Any, conditioning: Any, unconditional_conditioning: Any, steps: int | None = None, image_conditioning: Any = None) -> torch.Tensor:
+    def sample_img2img(
+        self,
+        p: Any,
+        x: Any,
+        noise: Any,
+        conditioning: Any,
+        unconditional_conditioning: Any,
+        steps: int | None = None,
+        image_conditioning: Any = None,
+    ) -> torch.Tensor:
         """From latent x with noise added up to the denoising strength."""
         steps, t_enc = sd_samplers_common.setup_img2img_steps(p, steps)
         sigmas = self.get_sigmas(p, steps)

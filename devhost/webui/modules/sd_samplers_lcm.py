@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def sample_lcm(
     """Sample from x (B, C, H, W)."""
     noise_sampler = noise_sampler or sampling.default_noise_sampler(x)
     ones = x.new_ones([x.shape[0]])
-    for i, (sigma, following) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+    for i, (sigma, following) in enumerate(pairwise(sigmas)):
         denoised = model(x, sigma * ones, **(extra_args or {}))
         if callback is not None:
             callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})

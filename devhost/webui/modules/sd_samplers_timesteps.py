@@ -73,7 +73,15 @@ class CompVisSampler(sd_samplers_common.Sampler):
         kwargs.update({name: value for name, value in offered.items() if name in parameters})
         return kwargs
 
-    def sample(self, p: Any, x: Any, conditioning: Any, unconditional_conditioning: Any, steps: int | None = None, image_conditioning: Any = None) -> torch.Tensor:
+    def sample(
+        self,
+        p: Any,
+        x: Any,
+        conditioning: Any,
+        unconditional_conditioning: Any,
+        steps: int | None = None,
+        image_conditioning: Any = None,
+    ) -> torch.Tensor:
         """From noise x (B, C, H, W)."""
         steps = steps or p.steps
         kwargs = self._arguments(p, self.get_timesteps(p, steps), is_img2img=False)
@@ -81,7 +89,16 @@ class CompVisSampler(sd_samplers_common.Sampler):
         self.sampler_extra_args = self.extra_args(p, conditioning, unconditional_conditioning, image_conditioning)
         return self.run(p, x, steps, kwargs)
 
-    def sample_img2img(self, p: Any, x: Any, noise: Any, conditioning: Any, unconditional_conditioning: Any, steps: int | None = None, image_conditioning: Any = None) -> torch.Tensor:
+    def sample_img2img(
+        self,
+        p: Any,
+        x: Any,
+        noise: Any,
+        conditioning: Any,
+        unconditional_conditioning: Any,
+        steps: int | None = None,
+        image_conditioning: Any = None,
+    ) -> torch.Tensor:
         """From latent x with noise added up to the denoising strength."""
         steps, t_enc = sd_samplers_common.setup_img2img_steps(p, steps)
         timesteps = self.get_timesteps(p, steps)

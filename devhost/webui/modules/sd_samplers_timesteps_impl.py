@@ -40,7 +40,9 @@ def _sigma(step: _Step, eta: float) -> torch.Tensor:
     return eta * ((1 - step.a_prev) / (1 - step.a) * (1 - step.a / step.a_prev)).sqrt()
 
 
-def _ddim(model: Any, x: torch.Tensor, timesteps: torch.Tensor, extra_args: Any, callback: Any, eta: float) -> torch.Tensor:
+def _ddim(
+    model: Any, x: torch.Tensor, timesteps: torch.Tensor, extra_args: Any, callback: Any, eta: float
+) -> torch.Tensor:
     ones = x.new_ones(x.shape[0])
     for step in _steps(model, x, timesteps):
         eps = model(x, step.t * ones, **(extra_args or {}))
@@ -54,13 +56,29 @@ def _ddim(model: Any, x: torch.Tensor, timesteps: torch.Tensor, extra_args: Any,
 
 
 @torch.no_grad()
-def ddim(model: Any, x: Any, timesteps: Any, extra_args: Any = None, callback: Any = None, disable: Any = None, eta: float = 0.0) -> torch.Tensor:
+def ddim(
+    model: Any,
+    x: Any,
+    timesteps: Any,
+    extra_args: Any = None,
+    callback: Any = None,
+    disable: Any = None,
+    eta: float = 0.0,
+) -> torch.Tensor:
     """DDIM, https://arxiv.org/abs/2010.02502, eq. 12."""
     return _ddim(model, x, timesteps, extra_args, callback, eta)
 
 
 @torch.no_grad()
-def ddim_cfgpp(model: Any, x: Any, timesteps: Any, extra_args: Any = None, callback: Any = None, disable: Any = None, eta: float = 0.0) -> torch.Tensor:
+def ddim_cfgpp(
+    model: Any,
+    x: Any,
+    timesteps: Any,
+    extra_args: Any = None,
+    callback: Any = None,
+    disable: Any = None,
+    eta: float = 0.0,
+) -> torch.Tensor:
     """DDIM that steps along the uncond noise, https://arxiv.org/abs/2406.08070."""
     model.cond_scale_miltiplier = CFGPP_SCALE
     model.need_last_noise_uncond = True
@@ -68,7 +86,9 @@ def ddim_cfgpp(model: Any, x: Any, timesteps: Any, extra_args: Any = None, callb
 
 
 @torch.no_grad()
-def plms(model: Any, x: Any, timesteps: Any, extra_args: Any = None, callback: Any = None, disable: Any = None) -> torch.Tensor:
+def plms(
+    model: Any, x: Any, timesteps: Any, extra_args: Any = None, callback: Any = None, disable: Any = None
+) -> torch.Tensor:
     """Pseudo linear multistep, https://arxiv.org/abs/2202.09778; the first step calls the model twice."""
     ones = x.new_ones(x.shape[0])
     history: list[torch.Tensor] = []

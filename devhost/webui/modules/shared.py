@@ -53,7 +53,7 @@ class TotalTQDM:
         """One step done."""
         self.done += 1
 
-    def updateTotal(self, new_total: int) -> None:  # noqa: N802 - the WebUI's name
+    def updateTotal(self, new_total: int) -> None:
         """Set the number of steps to come."""
         self.total = new_total
 
@@ -65,7 +65,8 @@ class TotalTQDM:
 class PromptStyles:
     """Saved prompt styles; devhost has none."""
 
-    styles: dict[str, Any] = {}
+    def __init__(self) -> None:
+        self.styles: dict[str, Any] = {}
 
     def apply_styles_to_prompt(self, prompt: str, styles: list[str]) -> str:
         """The prompt unchanged."""

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 import gradio as gr
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request  # noqa: TC002 - fastapi reads the annotations
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import HTTPException
 from fastapi.responses import JSONResponse
@@ -55,7 +55,7 @@ def api_middleware(app: FastAPI) -> None:
     async def exception_handling(request: Request, call_next: Any) -> Any:
         try:
             return await call_next(request)
-        except Exception as error:  # noqa: BLE001 - the border of the web application
+        except Exception as error:
             return _answer(request, error)
 
     @app.exception_handler(Exception)
@@ -74,8 +74,12 @@ class Api:
         self.app = app
         self.queue_lock = queue_lock
         api_middleware(app)
-        app.add_api_route("/sdapi/v1/txt2img", self.text2imgapi, methods=["POST"], response_model=models.TextToImageResponse)
-        app.add_api_route("/sdapi/v1/progress", self.progressapi, methods=["GET"], response_model=models.ProgressResponse)
+        app.add_api_route(
+            "/sdapi/v1/txt2img", self.text2imgapi, methods=["POST"], response_model=models.TextToImageResponse
+        )
+        app.add_api_route(
+            "/sdapi/v1/progress", self.progressapi, methods=["GET"], response_model=models.ProgressResponse
+        )
         app.add_api_route("/sdapi/v1/interrupt", self.interruptapi, methods=["POST"])
         app.add_api_route("/sdapi/v1/skip", self.skip, methods=["POST"])
         app.add_api_route("/sdapi/v1/script-info", self.get_script_info, methods=["GET"])

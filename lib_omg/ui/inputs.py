@@ -1,0 +1,78 @@
+"""What the panel asks for: every input's name, in order, its default, and the texts of its choices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from lib_omg.core.settings import (
+    MAX_CONCEPTS,
+    ConceptSettings,
+    MaskSource,
+    OmgSettings,
+    OnMissing,
+    PromptMode,
+    View,
+)
+
+NO_LORA = "None"
+"""What the LoRA list shows when none is chosen."""
+
+PROMPT_MODES = {
+    "scene words": PromptMode.SCENE,
+    "scene alone": PromptMode.ALONE,
+    "whole prompt": PromptMode.OWN,
+}
+MASK_SOURCES = {source.value: source for source in MaskSource}
+VIEWS = {"whole picture": View.WHOLE, "crop around the concept": View.CROP}
+ON_MISSING = {"stop": OnMissing.STOP, "go on without it": OnMissing.SKIP}
+
+
+def choice(members: Mapping[str, Enum], member: Enum) -> str:
+    """What a radio shows for a member."""
+    return next(text for text, one in members.items() if one is member)
+
+
+CONCEPT_DEFAULTS: dict[str, Any] = {
+    "class_word": "",
+    "lora": NO_LORA,
+    "weight": 1.0,
+    "prompt": "",
+    "prompt_mode": choice(PROMPT_MODES, ConceptSettings.prompt_mode),
+    "negative_prompt": "",
+    "mask_source": choice(MASK_SOURCES, ConceptSettings.mask_source),
+    "box": "",
+    "mask_picture": None,
+    "mask": "",
+    "start": ConceptSettings.start,
+    "cfg_scale": 0.0,
+    "depth": ConceptSettings.depth,
+}
+"""A concept's inputs in the panel's order, with the values of an empty concept."""
+
+PICTURE_DEFAULTS: dict[str, Any] = {
+    "show_pictures": OmgSettings.show_pictures,
+    "view": choice(VIEWS, OmgSettings.view),
+    "crop_margin": OmgSettings.crop_margin,
+    "attention_strength": OmgSettings.attention_strength,
+    "self_attention_end": OmgSettings.self_attention_end,
+    "size_correction": OmgSettings.size_correction,
+    "feather_px": OmgSettings.feather_px,
+    "dilation_px": OmgSettings.dilation_px,
+    "on_missing": choice(ON_MISSING, OmgSettings.on_missing),
+}
+"""The inputs for the whole picture in the panel's order, with their defaults."""
+
+
+def key(number: int, name: str) -> str:
+    """The name of concept `number`'s (1 is the first) input."""
+    return f"concept{number}_{name}"
+
+
+NAMES: tuple[str, ...] = (
+    "enabled",
+    *(key(number, name) for number in range(1, MAX_CONCEPTS + 1) for name in CONCEPT_DEFAULTS),
+    *PICTURE_DEFAULTS,
+)
+"""Every input in the order in which the host hands their values over: a contract with API callers."""

@@ -1,0 +1,78 @@
+"""What changes nothing must change nothing."""
+
+from __future__ import annotations
+
+import harness
+import pytest
+import torch
+from omg_tools import LEFT, boxed, concept, hook_count, pair
+
+TOLERANCE = 2e-3
+"""Of latents with a spread near 1; rows computed in other batches differ in the last bits, the sampler adds them up."""
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M", "Heun", "DDIM", "UniPC", "DDIM CFG++"])
+@pytest.mark.parametrize("mask", [{"mask_source": "box", "box": LEFT}, {"mask_source": "attention"}])
+def test_a_concept_without_lora_and_with_the_pictures_own_prompt_is_the_plain_picture(
+    sampler: str, mask: dict[str, object]
+) -> None:
+    names = {data.name for data in __import__("modules.sd_samplers").sd_samplers.all_samplers}
+    if sampler not in names:
+        pytest.skip(f"this host has no {sampler}")
+    omg = {"concepts": [concept("man", None, prompt="man", **mask)], "view": "whole"}
+    plain = harness.latents(sampler_name=sampler, steps=12)
+    with_omg = harness.latents(omg, sampler_name=sampler, steps=12)
+    torch.testing.assert_close(with_omg, plain, rtol=0, atol=TOLERANCE)
+
+
+def test_off_is_bit_equal_to_a_host_without_the_extension() -> None:
+    from modules import scripts
+
+    with_extension = harness.latents(steps=6)
+    runner = scripts.scripts_txt2img
+    mine = next(script for script in runner.alwayson_scripts if script.title() == "OMG")
+    args = harness.default_script_args()
+    position = runner.alwayson_scripts.index(mine)
+    runner.alwayson_scripts.remove(mine)
+    runner.callback_map.clear()
+    try:
+        without = harness.latents(script_args=args, steps=6)
+    finally:
+        runner.alwayson_scripts.insert(position, mine)
+        runner.callback_map.clear()
+    assert torch.equal(with_extension, without)
+
+
+def test_on_changes_the_picture_and_leaves_nothing_behind() -> None:
+    hooks = hook_count()
+    plain = harness.latents(steps=6)
+    with_omg = harness.latents(pair(), steps=6)
+    assert float((plain - with_omg).abs().max()) > 0.1
+    assert hook_count() == hooks
+    assert torch.equal(harness.latents(steps=6), plain)
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M", "Euler a", "DDIM"])
+def test_one_concept_everywhere_from_the_first_call_is_the_hosts_picture_with_that_lora(sampler: str) -> None:
+    """The whole-picture oracle."""
+    omg = {
+        "concepts": [
+            boxed("man", "rex", [0, 0, 1, 1], prompt="a rex man in the park", prompt_mode="own", start=0.0)
+        ],
+        "view": "whole",
+        "attention_strength": 0.0,
+    }  # fmt: skip
+    omg["concepts"][0]["loras"] = [{"name": "rex", "weight": 0.8}]
+    made = harness.latents(omg, sampler_name=sampler, steps=12)
+    wanted = harness.latents(prompt="a rex man in the park<lora:rex:0.8>", sampler_name=sampler, steps=12)
+    plain = harness.latents(prompt="a rex man in the park", sampler_name=sampler, steps=12)
+    torch.testing.assert_close(made, wanted, rtol=0, atol=TOLERANCE)
+    assert float((plain - wanted).abs().max()) > 100 * TOLERANCE
+
+
+def test_the_users_own_lora_stays_everywhere_at_one_weight() -> None:
+    """A neutral concept under the user's `<lora:...>` is the host's picture with it."""
+    omg = {"concepts": [boxed("man", None, LEFT, prompt="man")], "view": "whole"}
+    prompt = f"{harness.PROMPT}<lora:ida:0.7>"
+    plain = harness.latents(prompt=prompt, steps=10)
+    torch.testing.assert_close(harness.latents(omg, prompt=prompt, steps=10), plain, rtol=0, atol=TOLERANCE)

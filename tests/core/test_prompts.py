@@ -1,0 +1,154 @@
+"""Words in prompts: found whole, put in place, taken out with what belongs to them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_omg.core.prompts import alone_prompt, default_words, find_tokens, find_word, occurrences, scene_prompt
+
+
+def found(prompt: str, word: str) -> list[str]:
+    return [prompt[start:stop] for start, stop in find_word(prompt, word)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "word", "expected"),
+    [
+        ("a woman and a man", "man", ["man"]),
+        ("Man, MAN; man's", "man", ["Man", "MAN", "man"]),
+        ("((man:1.2)) [man], a_man, manly", "man", ["man", "man"]),
+        ("a Young  Man and a young man", "young man", ["Young  Man", "young man"]),
+        ("C++ and c", "c++", ["C++"]),
+        ("a man", " ", []),
+        ("ein Mönch, Mönche", "mönch", ["Mönch"]),
+    ],
+)
+def test_find_word(prompt, word, expected):
+    assert found(prompt, word) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "occurrence", "expected"),
+    [
+        ("a man and a woman", 0, "a rex man and a woman"),
+        ("a man and a man", 1, "a man and a rex man"),
+        ("a man and a man", 7, "a man and a rex man"),
+        ("a woman, (Man:1.2)", 0, "a woman, (rex man:1.2)"),
+    ],
+)
+def test_scene_prompt(prompt, occurrence, expected):
+    assert scene_prompt(prompt, "man", "rex man", occurrence) == expected
+
+
+def test_scene_prompt_keeps_special_signs():
+    assert scene_prompt("a man", "man", r"rex\1 (man:1.1)", 0) == r"a rex\1 (man:1.1)"
+
+
+def test_scene_prompt_without_the_word_is_refused():
+    with pytest.raises(ValueError, match="'man' in the prompt, found 'a woman'"):
+        scene_prompt("a woman", "man", "rex man", 0)
+
+
+REX = ("man", "rex man", 0)
+WOMAN = [("woman", 0)]
+ALONE = [
+    # (main prompt, (class word, words, occurrence), others, result)
+    ("a man and a tall woman in the park", REX, WOMAN, "a rex man in the park"),
+    ("a woman and a man in the park", REX, WOMAN, "a rex man in the park"),
+    ("A very tall old woman & a man", REX, WOMAN, "a rex man"),
+    ("a photo of a woman and a man", REX, WOMAN, "a photo of a rex man"),
+    ("photo of woman and man, park", REX, WOMAN, "photo of rex man, park"),
+    ("1girl, tall woman and short man, park", REX, WOMAN, "1girl, short rex man, park"),
+    ("best quality, a woman and a man in the park", REX, WOMAN, "best quality, a rex man in the park"),
+    ("best quality, a woman, a man, park", REX, WOMAN, "best quality, a rex man, park"),
+    ("the park with a woman and a man", REX, WOMAN, "the park with a rex man"),
+    ("a man with his woman", REX, WOMAN, "a rex man"),
+    ("a woman with a man", REX, WOMAN, "a rex man"),
+    # several others
+    ("a man, a woman, and a dog", REX, [("dog", 0), ("woman", 0)], "a rex man"),
+    ("a man, a woman, and a dog", ("dog", "rex dog", 0), [("man", 0), ("woman", 0)], "a rex dog"),
+    ("a man, a woman, and a dog", ("woman", "ann woman", 0), [("man", 0), ("dog", 0)], "a ann woman"),
+    ("a man, a woman and a dog", REX, WOMAN, "a rex man and a dog"),
+    # one class
+    ("a tall man and a short man", REX, [("man", 1)], "a tall rex man"),
+    ("a tall man and a short man", ("man", "rex man", 1), [("man", 0)], "a short rex man"),
+    ("a tall woman and a short woman", ("woman", "woman", 1), WOMAN, "a short woman"),
+    ("a tall woman and a short woman", ("woman", "woman", 0), [("woman", 1)], "a tall woman"),
+    ("a man, a bald man, a thin man, a fat man", REX, [("man", 1)], "a rex man, a thin man, a fat man"),
+    ("a man, a thin man, a fat man", ("man", "rex man", 1), [("man", 0), ("man", 2)], "a thin rex man"),
+    ("a man", REX, [("man", 1)], "a rex man"),
+    # own words that hold, or are part of, another's class word
+    ("a woman and a man", ("man", "man", 0), WOMAN, "a man"),
+    ("a man and a woman", ("man", "rex, who loves a woman, man", 0), WOMAN, "a rex, who loves a woman, man"),
+    # emphasis
+    ("a man and (a tall woman:1.2) in the park", REX, WOMAN, "a rex man in the park"),
+    ("a man and a tall ((woman)) in the park", REX, WOMAN, "a rex man in the park"),
+    ("(a woman and a man:1.2), park", REX, WOMAN, "(a rex man:1.2), park"),
+    ("(a man:1.3), [a woman], park", REX, WOMAN, "(a rex man:1.3), park"),
+    # other ties
+    ("a man standing next to a woman in the park", REX, WOMAN, "a rex man standing in the park"),
+    ("a woman standing next to a man in the park", REX, WOMAN, "a rex man in the park"),
+    ("a man hugging a tall woman, park", REX, WOMAN, "a rex man, park"),
+    ("a woman hugging a tall man, park", REX, WOMAN, "a tall rex man, park"),
+    ("park AND a woman AND a man", REX, WOMAN, "park AND a rex man"),
+    # what is told of the other, leading on to this one
+    ("a woman in a red dress and a man in a suit", REX, WOMAN, "a rex man in a suit"),
+    ("a woman on the left, a man on the right, park", REX, WOMAN, "a rex man on the right, park"),
+    # nothing to take out
+    ("a man in the park", REX, WOMAN, "a rex man in the park"),
+    ("a man in the park", REX, [], "a rex man in the park"),
+    # too many words to be adjectives, no article
+    ("a house they all built for no woman, a man", REX, WOMAN, "a house they all built for, a rex man"),
+]
+
+
+@pytest.mark.parametrize(("prompt", "own", "others", "expected"), ALONE, ids=[f"{c[0]} | {c[1][1]}" for c in ALONE])
+def test_alone_prompt(prompt, own, others, expected):
+    word, words, occurrence = own
+    assert alone_prompt(scene_prompt(prompt, word, words, occurrence), words, others) == expected
+
+
+def test_own_words_that_are_not_there_change_nothing_else():
+    assert alone_prompt("a man and a woman", "", WOMAN) == "a man"
+
+
+FILLERS = st.sampled_from(["a", "the", "tall", "and", "with", ",", "in", "park", "(", ")", "of", "red", "dog", "[x]"])
+
+
+@given(st.lists(FILLERS, max_size=8), st.lists(FILLERS, max_size=8), st.booleans())
+def test_own_words_always_stay_and_the_others_word_always_goes(before, after, first):
+    one, other = ("rex (blue:1.2) man", "woman") if first else ("woman", "rex (blue:1.2) man")
+    prompt = " ".join([*before, one, *after[:4], other, *after[4:]])
+    text = alone_prompt(prompt, "rex (blue:1.2) man", WOMAN)
+    assert text.count("rex (blue:1.2) man") == 1
+    assert not find_word(text, "woman")
+
+
+@pytest.mark.parametrize(
+    ("word", "triggers", "expected"),
+    [
+        ("man", [], "man"),
+        ("man", ["", " , "], "man"),
+        ("man", ["rex"], "rex man"),
+        ("man", [" rex, ", "young Man,"], "rex young Man"),
+        ("man", ["a woman"], "a woman man"),
+        ("man", [",", "rex"], "rex man"),
+    ],
+)
+def test_default_words(word, triggers, expected):
+    assert default_words(word, triggers) == expected
+
+
+def test_occurrences_count_earlier_concepts_of_the_class():
+    assert occurrences(["woman", "man", " Woman", "young  man", "young man", "woman"]) == [0, 0, 1, 0, 1, 2]
+
+
+@given(st.lists(st.integers(0, 2), max_size=12), st.lists(st.integers(0, 2), max_size=3))
+def test_find_tokens(tokens, word):
+    expected = []
+    for start in range(len(tokens)):
+        if word and tokens[start:][: len(word)] == word:
+            expected.append(tuple(start + k for k in range(len(word))))
+    assert find_tokens(tokens, word) == expected

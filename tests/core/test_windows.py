@@ -1,0 +1,74 @@
+"""The crop around a mask: holds it, in whole strides, inside the latent, never a scrap."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_omg.core.windows import Window, crop_window, whole
+
+STRIDE = 8
+
+
+@st.composite
+def boxes(draw):
+    """(latent's height, width, box's top, bottom, left, right), all sides in cells."""
+    height, width = draw(st.integers(3, 12)) * STRIDE, draw(st.integers(3, 12)) * STRIDE
+    top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    return height, width, top, draw(st.integers(top + 1, height)), left, draw(st.integers(left + 1, width))
+
+
+def mask_of(height: int, width: int, top: int, bottom: int, left: int, right: int) -> torch.Tensor:
+    mask = torch.zeros(height, width)
+    mask[top:bottom, left:right] = 0.01
+    return mask
+
+
+@given(boxes(), st.floats(0, 2))
+def test_the_window_holds_the_mask_with_its_margin(box, margin):
+    height, width, top, bottom, left, right = box
+    window = crop_window(mask_of(*box), margin, STRIDE)
+    assert 0 <= window.top <= top
+    assert bottom <= window.top + window.height <= height
+    assert 0 <= window.left <= left
+    assert right <= window.left + window.width <= width
+    assert window.height % STRIDE == window.width % STRIDE == 0
+    assert min(window.height, window.width) >= min(height, width) / 2
+    extra = margin * max(bottom - top, right - left) - 0.5  # a whole cell is nearer than half a cell
+    assert window.top <= max(0, top - extra)
+    assert window.left <= max(0, left - extra)
+    assert window.top + window.height >= min(height, bottom + extra)
+    assert window.left + window.width >= min(width, right + extra)
+
+
+@given(boxes())
+def test_the_window_is_no_larger_than_it_must_be(box):
+    height, width, top, bottom, left, right = box
+    window = crop_window(mask_of(*box), 0.0, STRIDE)
+    least = min(height, width) / 2
+    assert window.height < max(bottom - top, least) + STRIDE
+    assert window.width < max(right - left, least) + STRIDE
+
+
+def test_rows_and_columns_are_not_mixed():
+    mask = mask_of(32, 96, 4, 12, 70, 80)
+    assert crop_window(mask, 0.0, STRIDE) == Window(0, 67, 16, 16)
+
+
+@pytest.mark.parametrize(("height", "width"), [(13, 27), (27, 13)])
+def test_a_latent_of_no_whole_strides_gives_its_own_sides(height, width):
+    assert crop_window(torch.ones(height, width), 0.15, STRIDE) == whole(height, width)
+
+
+def test_an_empty_mask_sees_everything():
+    assert crop_window(torch.zeros(24, 40), 0.15, STRIDE) == Window(0, 0, 24, 40)
+
+
+def test_cut_is_a_view_of_the_last_two_dimensions():
+    x = torch.arange(2 * 6 * 9).reshape(2, 6, 9)
+    part = Window(1, 3, 2, 5).cut(x)
+    assert part.tolist() == [[[int(x[n, r, c]) for c in range(3, 8)] for r in (1, 2)] for n in (0, 1)]
+    part.zero_()
+    assert int(x[1, 2, 7]) == 0
