@@ -114,8 +114,10 @@ def _without(text: str, start: int, stop: int) -> str:
         before, after = before[: opening.start()], after[closing.end() :]
     front, back = _FRONT_TIE.search(before), _BACK_TIE.match(after)
     # of "best quality, (a woman) and MARKER" the comma stays, of "MARKER, (a woman) and a dog" the "and"
-    comma = front is not None and front.group().strip() == "," and not before[: front.start()].endswith(_MARKER)
-    if front and not (comma and back):
+    equal = (
+        front is None or front.group().strip(" ,").lower() in ("and", "&") or before.endswith(_MARKER, 0, front.start())
+    )
+    if front and (equal or not back):
         before = before[: front.start()]
     elif back:
         after = after[back.end() :]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -104,7 +105,8 @@ class Session:
         self._check_words(frame)
         words = self._words(frame)
         nets = self.library.load([w.requests for w in words], [c.label for c in self.settings.concepts])
-        plans = self._plans(size, arguments.x.device)
+        # the upscaled picture is the layout: a call without the concepts would only wash them out
+        plans = [replace(plan, start_sigma=math.inf) for plan in self._plans(size, arguments.x.device)]
         with instruments(self.limits.rows_per_batch) as tools:
             run = _Run(sample, arguments, words, nets, frame)
             return self._concept_run(ConceptPass(plans), run, tools)

@@ -19,7 +19,7 @@ def to_image(picture: NDArray[np.floating[Any]]) -> Image.Image:
     """A PIL picture of floats (H, W, 3) in 0..1."""
     from PIL import Image
 
-    return Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8))
+    return Image.fromarray((picture.clip(0, 1) * 255).astype(np.uint8))
 
 
 def masks_over(picture: NDArray[Any], masks: NDArray[Any], labels: Sequence[str]) -> Image.Image:

@@ -26,7 +26,7 @@ def soft(count: int, seed: int) -> torch.Tensor:
 def test_a_boxs_coverage_sums_to_its_area(columns, rows):
     mask = box_mask((columns[0], rows[0], columns[1], rows[1]), H, W)
     assert mask.shape == (H, W)
-    assert 0 <= float(mask.min())
+    assert float(mask.min()) >= 0
     assert float(mask.max()) <= 1
     area = (columns[1] - columns[0]) * W * (rows[1] - rows[0]) * H
     assert float(mask.sum()) == pytest.approx(area, abs=1e-3)

@@ -66,6 +66,7 @@ ALONE = [
     ("the park with a woman and a man", REX, WOMAN, "the park with a rex man"),
     ("a man with his woman", REX, WOMAN, "a rex man"),
     ("a woman with a man", REX, WOMAN, "a rex man"),
+    ("a man with a woman and a dog", REX, WOMAN, "a rex man and a dog"),
     # several others
     ("a man, a woman, and a dog", REX, [("dog", 0), ("woman", 0)], "a rex man"),
     ("a man, a woman, and a dog", ("dog", "rex dog", 0), [("man", 0), ("woman", 0)], "a rex dog"),
@@ -100,7 +101,7 @@ ALONE = [
     ("a man in the park", REX, WOMAN, "a rex man in the park"),
     ("a man in the park", REX, [], "a rex man in the park"),
     # too many words to be adjectives, no article
-    ("a house they all built for no woman, a man", REX, WOMAN, "a house they all built for, a rex man"),
+    ("they all were very tall woman, a man", REX, WOMAN, "they all were very tall a rex man"),
 ]
 
 

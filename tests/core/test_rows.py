@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ SPLITS = {
 
 
 def test_global_rows_are_cond_rows_by_image_then_uncond():
-    assert MAP == (Row(0, True), Row(0, True), Row(1, True), Row(0, False), Row(1, False))
+    assert (Row(0, True), Row(0, True), Row(1, True), Row(0, False), Row(1, False)) == MAP
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -43,7 +45,7 @@ def test_too_many_rows_are_told_not_guessed():
     cursor = RowCursor()
     with cursor.follow(MAP):
         cursor.advance(3)
-        with pytest.raises(OmgError, match="at most 5 rows.*found 6"):
+        with pytest.raises(OmgError, match=r"at most 5 rows.*found 6"):
             cursor.advance(3)
 
 
@@ -66,9 +68,13 @@ def test_outside_of_a_followed_call_nothing_is_known():
 
 def test_an_exception_leaves_no_rows_behind():
     cursor = RowCursor()
-    with pytest.raises(RuntimeError, match="no memory"), cursor.follow(MAP):
+
+    def fail() -> None:
         cursor.advance(2)
         raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"), cursor.follow(MAP):
+        fail()
     assert cursor.rows == ()
     cursor.advance(99)
     assert cursor.concept_spans() == []
@@ -92,7 +98,7 @@ def test_concept_spans_cover_each_concepts_rows_once(rows):
     for concept, start, stop in spans:
         covered.setdefault(concept, []).extend(range(start, stop))
     assert covered == spans_by_row(tuple(rows))
-    assert all(a[0] != b[0] or a[2] < b[1] for a, b in zip(spans, spans[1:], strict=False)), "neighbours are one span"
+    assert all(a[0] != b[0] or a[2] < b[1] for a, b in pairwise(spans)), "neighbours are one span"
 
 
 def test_concept_rows_are_no_global_cond_rows():

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_omg.core.schedule import (
-    fraction_to_sigma,
     first_call,
+    fraction_to_sigma,
     reached,
     sigma_at_timestep,
     sigmas_from_alphas,
