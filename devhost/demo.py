@@ -18,9 +18,10 @@ PROMPT = "a man and a woman in the beach"
 MERGED = "a rex man and an ida woman in the beach<lora:rex:1><lora:ida:1>"
 SETTINGS = {
     "concepts": [
-        {"class_word": "man", "loras": [{"name": "rex"}], "start": 0.2},
-        {"class_word": "woman", "loras": [{"name": "ida"}], "start": 0.2},
+        {"class_word": "man", "loras": [{"name": "rex"}], "prompt_mode": "alone", "start": 0.2},
+        {"class_word": "woman", "loras": [{"name": "ida"}], "prompt_mode": "alone", "start": 0.2},
     ],
+    "view": "crop",
     "show_pictures": True,
 }
 SIZE_PX = 128
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
     """Make the pictures and name them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "demo", help="folder for the pictures")
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("OMG").setLevel(logging.INFO)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from modules import sd_models, shared
+from modules import errors, sd_models, shared
 
 NetworkWeights = namedtuple("NetworkWeights", ["network_key", "sd_key", "w", "sd_module"])
 
@@ -31,7 +31,12 @@ class NetworkOnDisk:
         self.name = name
         self.filename = filename
         self.is_safetensors = filename.endswith(".safetensors")
-        self.metadata: dict[str, Any] = sd_models.read_metadata_from_safetensors(filename)
+        self.metadata: dict[str, Any] = {}
+        if self.is_safetensors:
+            try:
+                self.metadata = sd_models.read_metadata_from_safetensors(filename)
+            except Exception as error:
+                errors.display(error, f"reading lora {filename}")
         self.alias = self.metadata.get("ss_output_name", name)
         self.hash = ""
         self.shorthash = ""

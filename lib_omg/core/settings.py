@@ -138,7 +138,7 @@ class OmgSettings:
     """Margin around a concept's mask, as a fraction of its longer side."""
     feather_px: float = 8.0
     """Width of the soft edge of masks, in pixels of the picture."""
-    dilation_px: float = 8.0
+    dilation_px: float = 16.0
     """How far found masks grow (negative: shrink), in pixels of the picture."""
     on_missing: OnMissing = OnMissing.STOP
     show_pictures: bool = False

@@ -58,6 +58,8 @@ def process_images(p: StableDiffusionProcessing) -> Processed:
 def _prepare(p: Any) -> None:
     """Seeds, prompts and names, then the hook `process`."""
     seed, subseed = get_fixed_seed(p.seed), get_fixed_seed(p.subseed)
+    if p.refiner_checkpoint not in (None, "", "None", "none"):
+        p.refiner_checkpoint_info = sd_models.get_closet_checkpoint_match(p.refiner_checkpoint)
     p.restore_faces = opts.face_restoration if p.restore_faces is None else p.restore_faces
     p.tiling = opts.tiling if p.tiling is None else p.tiling
     p.sd_model_name = shared.sd_model.sd_checkpoint_info.name_for_extra

@@ -20,6 +20,18 @@ from modules.api import models
 from modules.processing import StableDiffusionProcessingTxt2Img, process_images
 
 TextToImageRequest = models.txt2img_request(StableDiffusionProcessingTxt2Img)
+INFOTEXT_FIELDS = {
+    "prompt": ("Prompt", str),
+    "negative_prompt": ("Negative prompt", str),
+    "steps": ("Steps", int),
+    "sampler_name": ("Sampler", str),
+    "scheduler": ("Schedule type", str),
+    "cfg_scale": ("CFG scale", float),
+    "seed": ("Seed", int),
+    "width": ("Size-1", int),
+    "height": ("Size-2", int),
+}
+"""Request field -> its name in a generation text, and its type."""
 OWN_FIELDS = ("script_name", "script_args", "alwayson_scripts", "infotext", "send_images", "save_images")
 
 
@@ -128,6 +140,10 @@ class Api:
         if not request.infotext:
             return {}
         params = infotext_utils.parse_generation_parameters(request.infotext)
+        given = request.dict(exclude_unset=True)
+        for name, (label, kind) in INFOTEXT_FIELDS.items():
+            if name not in given and label in params:
+                setattr(request, name, kind(params[label]))
         places = {component: i for i, component in enumerate(script_runner.inputs) if component is not None}
         found = {}
         for entry in script_runner.infotext_fields:
@@ -145,9 +161,9 @@ class Api:
         """Make pictures."""
         runner = scripts.scripts_txt2img
         task = txt2imgreq.force_task_id or progress.create_task_id("txt2img")
+        script_args, selected = self.init_script_args(txt2imgreq, runner)
         wanted = txt2imgreq.sampler_name or txt2imgreq.sampler_index
         sampler, scheduler = sd_samplers.get_sampler_and_scheduler(wanted, txt2imgreq.scheduler)
-        script_args, selected = self.init_script_args(txt2imgreq, runner)
         fields = {key: value for key, value in txt2imgreq.dict().items() if key not in OWN_FIELDS}
         fields |= {"sampler_name": sampler, "sampler_index": None}
         fields |= {"do_not_save_samples": not txt2imgreq.save_images, "do_not_save_grid": not txt2imgreq.save_images}
