@@ -1,4 +1,4 @@
-"""`make demo`: a two-concept picture of the toy world, through the extension, on devhost; says where the pictures are."""
+"""`make demo`: a two-concept picture of the toy world, made by the extension on devhost."""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lib_omg.core.rows import Row, RowCursor
-from lib_omg.core.windows import Window
+
+if TYPE_CHECKING:
+    from lib_omg.core.windows import Window
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _run(rows: Sequence[RowInput], inner_model: Callable[..., torch.Tensor]) -> 
     image_cond = torch.cat([row.image_cond for row in rows])
     first = rows[0].cond
     if isinstance(first, dict):
-        cond = {key: torch.stack([row.cond[key] for row in rows]) for key in first}
+        cond: dict[str, Any] = {key: torch.stack([row.cond[key] for row in rows]) for key in first}
         cond["c_concat"] = [image_cond]
     else:
         cond = {"c_crossattn": [torch.stack([row.cond for row in rows])], "c_concat": [image_cond]}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules import devices, prompt_parser, shared
 
 from lib_omg.core.errors import OmgError
 from lib_omg.core.prompts import alone_prompt, default_words, find_word, occurrences, scene_prompt
 from lib_omg.core.settings import ConceptSettings, PromptMode
-from lib_omg.core.windows import Window
 
 from . import loras
+
+if TYPE_CHECKING:
+    from lib_omg.core.windows import Window
 
 CELL_PX = 8
 """Pixels of the picture in one latent cell."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from modules import prompt_parser, sd_samplers_common, shared
@@ -12,13 +13,17 @@ from modules.sd_samplers_timesteps import CFGDenoiserTimesteps
 
 from lib_omg.core.blend import Region, blend
 from lib_omg.core.errors import OmgError
-from lib_omg.core.passes import ConceptPass, ConceptPlan, LayoutPass
 from lib_omg.core.rows import RowCursor, global_rows
 from lib_omg.core.schedule import sigma_at_timestep
-from lib_omg.core.trace import TracedCall
 
 from .concept_rows import Job, job_rows, run_rows
-from .conds import ConceptText
+from .model import schedule_sigmas
+
+if TYPE_CHECKING:
+    from lib_omg.core.passes import ConceptPass, ConceptPlan, LayoutPass
+    from lib_omg.core.trace import TracedCall
+
+    from .conds import ConceptText
 
 Forward = Callable[..., torch.Tensor]
 
@@ -34,6 +39,21 @@ class Instruments:
     cursor: RowCursor
     sigmas: torch.Tensor
     max_rows: int
+
+
+@contextmanager
+def instruments(max_rows: int) -> Iterator[Instruments]:
+    """While open, a cursor follows the UNet's calls."""
+    cursor = RowCursor()
+
+    def before(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        cursor.advance(inputs[0].shape[0])
+
+    handle = shared.sd_model.model.diffusion_model.register_forward_pre_hook(before)
+    try:
+        yield Instruments(cursor, schedule_sigmas(), max_rows)
+    finally:
+        handle.remove()
 
 
 def sigma_of(denoiser: Any, value: torch.Tensor, sigmas: torch.Tensor) -> float:
@@ -163,9 +183,7 @@ class _Call:
                 [_row(cond, index) for index, _ in parts],
                 None if self.uncond_skipped else _row(uncond, image),
             )  # fmt: skip
-            jobs.append(
-                Job(image, plan.concept, window, window.cut(mask), rows, tuple(weight for _, weight in parts))
-            )
+            jobs.append(Job(image, plan.concept, window, window.cut(mask), rows, tuple(weight for _, weight in parts)))
         return jobs
 
     def _guide(self, job: Job, x_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

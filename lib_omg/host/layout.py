@@ -6,15 +6,16 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from modules import devices, processing, sd_samplers, shared
 
-from lib_omg.core.passes import LayoutPass
-
 from .denoiser import Instruments, layout_forward
 from .patching import replaced
+
+if TYPE_CHECKING:
+    from lib_omg.core.passes import LayoutPass
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import networks
@@ -64,7 +64,11 @@ class LoraLibrary:
     def _fresh(self, key: tuple[str, int], label: str) -> Any:
         on_disk = _find(key[0], label)
         kept = self._kept.get(key)
-        if kept is not None and kept.network_on_disk is on_disk and os.path.getmtime(on_disk.filename) <= kept.mtime:
+        if (
+            kept is not None
+            and kept.network_on_disk is on_disk
+            and Path(on_disk.filename).stat().st_mtime <= kept.mtime
+        ):
             return kept
         try:
             net = networks.load_network(key[0], on_disk)
@@ -126,7 +130,7 @@ def _find(name: str, label: str) -> Any:
     for attempt in range(2):
         known = networks.available_networks if _is_forbidden(name) else networks.available_network_aliases
         on_disk = known.get(name)
-        if on_disk is not None and os.path.exists(on_disk.filename):
+        if on_disk is not None and Path(on_disk.filename).exists():
             return on_disk
         if attempt == 0:
             networks.list_available_networks()

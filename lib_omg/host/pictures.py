@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lib_omg.core.settings import OmgSettings
-from lib_omg.core.trace import LayoutTrace
 from lib_omg.vision.overlay import masks_over, to_image
 
 from .layout import decode
+
+if TYPE_CHECKING:
+    from lib_omg.core.settings import OmgSettings
+    from lib_omg.core.trace import LayoutTrace
 
 
 def layout_pictures(trace: LayoutTrace, masks: Sequence[torch.Tensor], settings: OmgSettings) -> list[Any]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from modules import prompt_parser, shared
 
-from lib_omg.core.attention import AttentionLayer
 from lib_omg.core.errors import OmgError
 from lib_omg.core.masks import box_mask, finish, is_empty, resize_mask
 from lib_omg.core.prompts import find_tokens, occurrences
 from lib_omg.core.settings import ConceptSettings, MaskSource, OmgSettings
-from lib_omg.core.trace import LayoutTrace
 from lib_omg.vision.attention_maps import WordTokens, word_maps
 from lib_omg.vision.instances import regions
 from lib_omg.vision.painted import unpack
 
 from .conds import CELL_PX, PromptFrame
+
+if TYPE_CHECKING:
+    from lib_omg.core.attention import AttentionLayer
+    from lib_omg.core.trace import LayoutTrace
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Layout:
 
     Attributes:
         cond_counts: cond rows of every image. size: (height, width) of the latent in cells.
+        telling_calls: the layout's calls whose attention is read.
     """
 
     trace: LayoutTrace
     layers: Sequence[AttentionLayer]
     cond_counts: Sequence[int]
     size: tuple[int, int]
+    telling_calls: Sequence[int]
 
 
 def find_regions(concepts: Sequence[ConceptSettings], layout: Layout | None, frame: PromptFrame) -> list[torch.Tensor]:
@@ -105,12 +109,12 @@ def _heats(concepts: Sequence[ConceptSettings], layout: Layout, frame: PromptFra
         wanted = _word_tokens(concept.class_word)
         rows = [_positions(chunks, wanted, turn) for parts in tokens for chunks in parts]
         words.append(WordTokens(tuple(rows)))
-    maps = word_maps(layout.trace.attention, layout.layers, layout.size, words)
+    maps = word_maps(layout.trace.attention, layout.layers, layout.size, words, layout.telling_calls)
     out, first = [], 0
     for count in layout.cond_counts:
-        rows = slice(first, first + count)
-        has = torch.tensor([[bool(p) for p in word.positions[rows]] for word in words]).float()
-        weighted = (maps[:, rows] * has[..., None, None]).sum(1)
+        span = slice(first, first + count)
+        has = torch.tensor([[bool(p) for p in word.positions[span]] for word in words]).float()
+        weighted = (maps[:, span] * has[..., None, None]).sum(1)
         out.append(weighted / has.sum(1).clamp(min=1)[:, None, None])
         first += count
     return out

@@ -6,18 +6,20 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.processing import StableDiffusionProcessingTxt2Img
 
 from lib_omg.core.errors import OmgError
-from lib_omg.core.settings import OmgSettings
 
 from .layout import SampleArguments
 from .limits import Limits
 from .loras import LoraLibrary
 from .patching import replaced
 from .session import Session
+
+if TYPE_CHECKING:
+    from lib_omg.core.settings import OmgSettings
 
 logger = logging.getLogger("OMG")
 
@@ -129,7 +131,7 @@ def _take(sampler: Any, session: Session, *, hires: bool) -> None:
                     return session.hires_pass(lambda a: original(p, a.x, noise, *_positional(a)), arguments)
                 arguments = _arguments(x, *args, **kwargs)
                 return session.first_pass(lambda a: original(p, a.x, *_positional(a)), arguments)
-            except Exception as error:  # noqa: BLE001 - the host border
+            except Exception as error:
                 raise _explained(error) from error
 
         return taken
@@ -152,5 +154,5 @@ def _explained(error: Exception) -> OmgError:
     if isinstance(error, OmgError):
         logger.error("%s", error)
         return error
-    logger.exception("OMG failed")
+    logger.error("OMG failed", exc_info=error)
     return OmgError(f"OMG failed: {type(error).__name__}: {error}. The console has the details; turn OMG off to go on.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,22 +17,20 @@ from lib_omg.core.attention import AttentionHooks, find_attention_layers, low_re
 from lib_omg.core.errors import OmgError
 from lib_omg.core.passes import ConceptPass, ConceptPlan, LayoutPass
 from lib_omg.core.prompts import find_word
-from lib_omg.core.rows import RowCursor
-from lib_omg.core.schedule import fraction_to_sigma, sigmas_from_alphas, size_correction
-from lib_omg.core.settings import MaskSource, OmgSettings, OnMissing, PromptMode, View
+from lib_omg.core.schedule import fraction_to_sigma, reached, size_correction
+from lib_omg.core.settings import DEFAULT_START, MaskSource, OmgSettings, OnMissing, PromptMode, View
 from lib_omg.core.trace import LayoutTrace
 from lib_omg.core.windows import crop_window, whole
 
 from . import conds, loras, pictures, progress
-from .denoiser import Instruments, concept_forward, cond_counts
+from .denoiser import Instruments, concept_forward, cond_counts, instruments
 from .layout import SampleArguments, run_layout
 from .limits import Limits, new_store
+from .model import check_host, schedule_sigmas, unet_stride
 from .patching import replaced
 from .regions import Layout, empty_concepts, find_regions, finished_masks
 
 logger = logging.getLogger("OMG")
-
-STRIDE_DEFAULT = 8
 
 
 @dataclass
@@ -65,11 +63,12 @@ class Session:
         Raises:
             OmgError: something can't be done; nothing is left behind.
         """
-        self._check_host()
+        check_host(self.p)
         if not self.counted:
             progress.count_layouts(self.p)
             self.counted = True
         size = (arguments.x.shape[-2], arguments.x.shape[-1])
+        self._left_out.clear()
         frame = self._frame(self.p.prompts, self.p.negative_prompts)
         self._check_words(frame)
         words = self._words(frame)
@@ -82,7 +81,7 @@ class Session:
                 assert trace.latent is not None
                 return trace.latent
             shared.state.nextjob()
-            layout = Layout(trace, hooks.layers, cond_counts(arguments.cond), size)
+            layout = Layout(trace, hooks.layers, cond_counts(arguments.cond), size, self._telling_calls(trace, size))
             self.regions = find_regions(self.settings.concepts, layout, frame)
             plans = self._plans(size, arguments.x.device)
             if self.settings.show_pictures:
@@ -97,7 +96,9 @@ class Session:
 
     def hires_pass(self, sample: Callable[..., torch.Tensor], arguments: SampleArguments) -> torch.Tensor:
         """The concepts drawn again in the hires pass, in the regions found before; nothing is replayed there."""
-        self._check_host()
+        check_host(self.p)
+        if shared.state.interrupted or shared.state.skipped:
+            return sample(arguments)
         size = (arguments.x.shape[-2], arguments.x.shape[-1])
         frame = self._frame(self.p.hr_prompts, self.p.hr_negative_prompts, hires=True)
         if not self.regions:
@@ -118,9 +119,7 @@ class Session:
     ) -> tuple[LayoutTrace, AttentionHooks]:
         unet = shared.sd_model.model.diffusion_model
         trace = LayoutTrace(new_store(self.limits))
-        hooks = AttentionHooks(
-            find_attention_layers(unet), tools.cursor, trace.attention, low_resolution_cells(*size)
-        )
+        hooks = AttentionHooks(find_attention_layers(unet), tools.cursor, trace.attention, low_resolution_cells(*size))
         kept = self.settings.attention_strength > 0
         by_attention = any(c.mask_source is MaskSource.ATTENTION for c in self.settings.concepts)
         starts = [self._start_sigma(c.start, size) for c in self.settings.concepts]
@@ -216,9 +215,7 @@ class Session:
     def _words(self, frame: conds.PromptFrame) -> list[conds.ConceptWords]:
         concepts = self.settings.concepts
         empty = conds.ConceptWords(tuple(frame.prompts), tuple(frame.negatives), ())
-        return [
-            empty if n in self._left_out else conds.concept_words(concepts, n, frame) for n in range(len(concepts))
-        ]
+        return [empty if n in self._left_out else conds.concept_words(concepts, n, frame) for n in range(len(concepts))]
 
     def _frame(self, prompts: Sequence[str], negatives: Sequence[str], *, hires: bool = False) -> conds.PromptFrame:
         if not hires:
@@ -239,23 +236,17 @@ class Session:
     def _self_until(self, size: tuple[int, int]) -> float:
         return self._start_sigma(self.settings.self_attention_end, size)
 
+    def _telling_calls(self, trace: LayoutTrace, size: tuple[int, int]) -> list[int]:
+        """The kept calls that show where things are: at low noise, where there are such; early maps are noise."""
+        threshold = self._start_sigma(DEFAULT_START, size)
+        kept = trace.attention.calls()
+        return [call for call in kept if reached(trace.calls[call].sigma, threshold)] or kept
+
     def _report(self, trace: LayoutTrace, concept_pass: ConceptPass, tools: Instruments) -> None:
         logger.info(
             "concept pass: %d denoiser calls, %d of them replayed; %d UNet rows in both passes",
             concept_pass.calls, concept_pass.replayed, tools.cursor.total,
         )  # fmt: skip
-
-    def _check_host(self) -> None:
-        from modules import sd_unet
-
-        if getattr(self.p, "refiner_checkpoint_info", None) is not None and self.p.refiner_switch_at is not None:
-            raise OmgError("OMG doesn't work with a refiner: its UNet has another attention. Turn the refiner off.")
-        if sd_unet.current_unet is not None:
-            raise OmgError("OMG needs the checkpoint's own UNet. Set Settings > Stable Diffusion > SD Unet to None.")
-        if getattr(shared.sd_model, "cond_stage_key", None) == "edit":
-            raise OmgError("OMG doesn't work with InstructPix2Pix checkpoints. Choose another checkpoint.")
-        if getattr(shared.sd_model.model, "conditioning_key", None) == "crossattn-adm":
-            raise OmgError("OMG doesn't work with unCLIP checkpoints. Choose another checkpoint.")
 
 
 @dataclass(frozen=True)
@@ -267,29 +258,3 @@ class _Run:
     words: Sequence[conds.ConceptWords]
     nets: Sequence[Sequence[Any]]
     frame: conds.PromptFrame
-
-
-@contextmanager
-def instruments(max_rows: int) -> Iterator[Instruments]:
-    """While open, a cursor follows the UNet's calls."""
-    cursor = RowCursor()
-
-    def before(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        cursor.advance(inputs[0].shape[0])
-
-    handle = shared.sd_model.model.diffusion_model.register_forward_pre_hook(before)
-    try:
-        yield Instruments(cursor, schedule_sigmas(), max_rows)
-    finally:
-        handle.remove()
-
-
-def schedule_sigmas() -> torch.Tensor:
-    """Noise level of every training timestep of the loaded checkpoint: (T,)."""
-    return sigmas_from_alphas(shared.sd_model.alphas_cumprod)
-
-
-def unet_stride() -> int:
-    """By how much the UNet shrinks the latent inside."""
-    mult = getattr(shared.sd_model.model.diffusion_model, "channel_mult", None)
-    return 2 ** (len(mult) - 1) if mult else STRIDE_DEFAULT

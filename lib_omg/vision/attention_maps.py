@@ -40,7 +40,11 @@ class WordTokens:
 
 
 def word_maps(
-    store: AttentionStore, layers: Sequence[AttentionLayer], size: tuple[int, int], words: Sequence[WordTokens]
+    store: AttentionStore,
+    layers: Sequence[AttentionLayer],
+    size: tuple[int, int],
+    words: Sequence[WordTokens],
+    calls: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """Soft heat maps of words: softmax(q k^T) averaged over heads, layers and calls.
 
@@ -48,6 +52,7 @@ def word_maps(
         store: the layout pass's kept queries and keys. layers: the UNet's attention layers.
         size: (height, width) of the latent in cells.
         words: N words' tokens.
+        calls: the denoiser calls to read; None: all that are kept.
 
     Returns:
         (N, R, H, W) float32 in RAM for the R cond rows: the share of attention that each cell gives the word,
@@ -57,7 +62,7 @@ def word_maps(
         return torch.zeros(0, 0, *size)
     total = torch.zeros(len(words), len(words[0].positions), *size)
     count = 0
-    calls = store.calls()
+    calls = store.calls() if calls is None else calls
     used = telling_layers(store, layers, size)
     for call in calls[:: max(1, math.ceil(len(calls) / MAX_CALLS))]:
         for layer in used:

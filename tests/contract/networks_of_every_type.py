@@ -44,7 +44,9 @@ def _low_rank(layer: tuple[str, tuple[int, ...]], rank: int = 4) -> dict[str, to
     out, inside, *kernel = layer[1]
     ones = [1] * len(kernel)
     down = _r(rank, inside, *kernel, scale=1 / math.sqrt(inside))
-    return _unet(layer, lora_down__weight=down, lora_up__weight=_r(out, rank, *ones, scale=0.15), alpha=torch.tensor(3.0))
+    return _unet(
+        layer, lora_down__weight=down, lora_up__weight=_r(out, rank, *ones, scale=0.15), alpha=torch.tensor(3.0)
+    )
 
 
 def _lora() -> dict[str, torch.Tensor]:
@@ -106,7 +108,10 @@ def _glora() -> dict[str, torch.Tensor]:
 
 
 def _oft() -> dict[str, torch.Tensor]:
-    return {f"oft_unet_{LINEAR[0]}.oft_blocks": _r(8, 8, 8, scale=0.2), f"oft_unet_{LINEAR[0]}.alpha": torch.tensor(1.0)}
+    return {
+        f"oft_unet_{LINEAR[0]}.oft_blocks": _r(8, 8, 8, scale=0.2),
+        f"oft_unet_{LINEAR[0]}.alpha": torch.tensor(1.0),
+    }
 
 
 def _dora() -> dict[str, torch.Tensor]:

@@ -9,9 +9,6 @@ from typing import Any
 
 import torch
 
-SIZE_CORRECTED_START = 1.0
-"""Between the sigma of the default start at 128x128 px and its neighbours; see `start_sigma`."""
-
 LEFT, RIGHT = [0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]
 
 
@@ -32,7 +29,7 @@ def pair(**fields: Any) -> dict[str, Any]:
 
 
 def start_sigma(fraction: float = 0.32, cells: int = 16) -> float:
-    """The start's noise level, worked out from the paper's words: the n-th of 50 uniform timesteps, corrected for size."""
+    """The start's noise level, worked out anew: the n-th of 50 uniform timesteps, corrected for size."""
     from modules import shared
 
     timestep = 999 - fraction * 50 * 999 / 49
@@ -91,4 +88,4 @@ def hook_count() -> int:
     """Forward hooks and pre-hooks on every module of the model."""
     from modules import shared
 
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in shared.sd_model.modules())  # noqa: SLF001
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in shared.sd_model.modules())

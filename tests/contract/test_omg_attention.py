@@ -62,7 +62,11 @@ class _ByHand:
 
     def forward(self, name: str, module: Any, x: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
         is_cross = name.endswith("attn2")
-        q, k, v = module.to_q(x), module.to_k(x if context is None else context), module.to_v(x if context is None else context)
+        q, k, v = (
+            module.to_q(x),
+            module.to_k(x if context is None else context),
+            module.to_v(x if context is None else context),
+        )
         heads = module.heads
         q, k, v = (t.reshape(t.shape[0], t.shape[1], heads, -1).permute(0, 2, 1, 3) for t in (q, k, v))
         maps = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1)
@@ -90,7 +94,9 @@ def _attention_by_hand(reference: _ByHand) -> Iterator[None]:
         for name, module in unet.named_modules():
             if name.rpartition(".")[2] in ("attn1", "attn2"):
 
-                def forward(x: Any, context: Any = None, mask: Any = None, n: str = name, m: Any = module, **_: Any) -> Any:
+                def forward(
+                    x: Any, context: Any = None, mask: Any = None, n: str = name, m: Any = module, **_: Any
+                ) -> Any:
                     return reference.forward(n, m, x, context)
 
                 module.forward = forward

@@ -75,7 +75,7 @@ def _targets() -> dict[str, tuple[Any, str]]:
         "concept: delta hook": (adapters.LowRankDelta, "__call__"),
         "concept: rows": (denoiser, "run_rows"),
         "concept: blend": (passes, "blend"),
-        "concept: publish": (denoiser._Call, "publish"),  # noqa: SLF001
+        "concept: publish": (denoiser._Call, "publish"),
         "concept: window": (windows.Window, "cut"),
     }
 
@@ -117,8 +117,9 @@ def _called_by_us() -> bool:
 @pytest.mark.parametrize("flag", ["interrupted", "skipped"])
 @pytest.mark.parametrize("where", ["layout", "replay", "concept"])
 def test_after_interrupt_and_skip_in_either_pass(flag: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib_omg.core import passes
     from modules import shared
+
+    from lib_omg.core import passes
 
     owner = passes.LayoutPass if where == "layout" else passes.ConceptPass
     real: Callable[..., torch.Tensor] = owner.call
@@ -160,7 +161,7 @@ def test_after_a_broken_lora_file(host: Any) -> None:
 def test_after_a_missing_lora() -> None:
     omg = pair()
     omg["concepts"][1]["loras"] = [{"name": "nobody"}]
-    with _clean_after(), pytest.raises(Exception, match="concept 'woman'.*no LoRA 'nobody'"):
+    with _clean_after(), pytest.raises(Exception, match=r"concept 'woman'.*no LoRA 'nobody'"):
         harness.run(omg, steps=STEPS)
 
 

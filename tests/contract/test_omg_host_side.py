@@ -105,7 +105,7 @@ def test_a_painted_mask_is_the_same_as_its_box() -> None:
 
 def test_settings_come_back_from_png_info(app_client: TestClient) -> None:
     omg = pair(attention_strength=0.5, view="crop", self_attention_end=0.2)
-    omg["concepts"][0].update(start=0.25, cfg_scale=6.5, negative_prompt="hat, \"quoted\": yes", depth=2)
+    omg["concepts"][0].update(start=0.25, cfg_scale=6.5, negative_prompt='hat, "quoted": yes', depth=2)
     omg["concepts"][1].update(prompt="ida woman, dots: many", loras=[{"name": "ida", "weight": 0.8}])
     first = _post(app_client, omg)
     text = json.loads(first.json()["info"])["infotexts"][0]
@@ -215,8 +215,9 @@ def test_both_views_run_and_a_crop_sees_its_window(view: str) -> None:
 
 
 def test_progress_counts_both_passes_and_names_them() -> None:
-    from lib_omg.core import passes
     from modules import shared
+
+    from lib_omg.core import passes
 
     seen: list[tuple[str, float]] = []
     calls = {name: getattr(passes, name).call for name in ("LayoutPass", "ConceptPass")}

@@ -106,10 +106,10 @@ def test_no_weight_is_written_while_sampling(lora_folder: Path) -> None:
 
     unet = shared.sd_model.model.diffusion_model
     harness.run(steps=1)
-    versions = {name: p._version for name, p in unet.named_parameters()}  # noqa: SLF001
+    versions = {name: p._version for name, p in unet.named_parameters()}
     values = {name: p.detach().clone() for name, p in unet.named_parameters()}
     harness.run({"concepts": [boxed("man", write("mixed", lora_folder), LEFT)]}, steps=4)
-    assert {name: p._version for name, p in unet.named_parameters()} == versions  # noqa: SLF001
+    assert {name: p._version for name, p in unet.named_parameters()} == versions
     assert all(torch.equal(values[name], p) for name, p in unet.named_parameters())
 
 
