@@ -155,4 +155,8 @@ def _explained(error: Exception) -> OmgError:
         logger.error("%s", error)
         return error
     logger.error("OMG failed", exc_info=error)
+    if type(error).__name__ == "OutOfMemoryError":
+        return OmgError(
+            "OMG ran out of GPU memory. Lower the limits in Settings > OMG, the batch size or the picture's size."
+        )
     return OmgError(f"OMG failed: {type(error).__name__}: {error}. The console has the details; turn OMG off to go on.")

@@ -206,7 +206,7 @@ def _picture_inputs(elem_id: str) -> dict[str, Any]:
         inputs["view"] = gr.Radio(**options("view", "concepts see"), choices=list(VIEWS))
         with FormRow():
             inputs["crop_margin"] = gr.Slider(**options("crop_margin", "crop margin"), minimum=0, maximum=2, step=0.05)
-            inputs["size_correction"] = gr.Checkbox(**options("size_correction", "earlier start for small pictures"))
+            inputs["size_correction"] = gr.Checkbox(**options("size_correction", "later start for small pictures"))
         with FormRow():
             strength = options("attention_strength", "attention strength")
             inputs["attention_strength"] = gr.Slider(**strength, minimum=0, maximum=1, step=0.05)

@@ -26,12 +26,27 @@ WEBUI_ARGUMENTS = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Host:
-    """A running host."""
+    """A running host; its app is another one after `reload_ui`."""
 
     name: str
     app: Any
+
+    def reload_ui(self) -> None:
+        """What the host does for "Reload UI": callbacks gone, scripts run again, components and routes built anew."""
+        if self.name == "devhost":
+            from devhost import boot
+
+            boot.reload_ui()
+            self.app = boot.create_app()
+            return
+        from modules import initialize, script_callbacks
+
+        script_callbacks.app_reload_callback()
+        script_callbacks.script_unloaded_callback()
+        initialize.initialize_rest(reload_script_modules=True)
+        self.app = _new_webui_app()
 
 
 def host_name() -> str:
@@ -78,17 +93,25 @@ def _start_webui(data_dir: Path) -> Any:
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     sys.argv = ["launch.py", *WEBUI_ARGUMENTS, "--data-dir", str(data_dir)]
-    webui = importlib.import_module("webui")
-    from fastapi import FastAPI
-    from modules import initialize, initialize_util, script_callbacks, sd_hijack, shared
+    importlib.import_module("webui")
+    from modules import initialize, sd_hijack, shared
 
     initialize.initialize()
+    app = _new_webui_app()
+    if shared.sd_model is None:
+        raise RuntimeError("the WebUI started without a model; see its log above")
+    sd_hijack.apply_optimizations()
+    return app
+
+
+def _new_webui_app() -> Any:
+    webui = importlib.import_module("webui")
+    from fastapi import FastAPI
+    from modules import initialize_util, script_callbacks
+
     app = FastAPI()
     initialize_util.setup_middleware(app)
     script_callbacks.before_ui_callback()
     webui.create_api(app)
     script_callbacks.app_started_callback(None, app)
-    if shared.sd_model is None:
-        raise RuntimeError("the WebUI started without a model; see its log above")
-    sd_hijack.apply_optimizations()
     return app

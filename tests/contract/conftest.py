@@ -48,7 +48,7 @@ def _host_at_rest(host: boot_hosts.Host) -> Iterator[None]:
         setattr(shared.state, flag, False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def app_client(host: boot_hosts.Host) -> TestClient:
     """Client of the host's REST routes."""
     from fastapi.testclient import TestClient

@@ -47,6 +47,8 @@ class UnetCalls:
     x_shapes: list[tuple[int, ...]] = field(default_factory=list)
     contexts: list[Any] = field(default_factory=list)
     timesteps: list[Any] = field(default_factory=list)
+    vectors: list[Any] = field(default_factory=list)
+    """SDXL's pooled text and sizes; None for other models."""
 
     @property
     def rows(self) -> list[int]:
@@ -164,8 +166,9 @@ def unet_calls() -> Iterator[UnetCalls]:
 
     def record(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         calls.x_shapes.append(tuple(args[0].shape))
-        calls.timesteps.append(args[1].clone())
+        calls.timesteps.append((args[1] if len(args) > 1 else kwargs["timesteps"]).clone())
         calls.contexts.append(kwargs["context"].clone())
+        calls.vectors.append(kwargs["y"].clone() if kwargs.get("y") is not None else None)
 
     handle = shared.sd_model.model.diffusion_model.register_forward_pre_hook(record, with_kwargs=True)
     try:
