@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from modules import shared
+from modules import sd_samplers, shared
 
 from lib_omg.core.adapters import routed_adapters
 from lib_omg.core.attention import AttentionHooks, find_attention_layers, low_resolution_cells
@@ -198,7 +198,7 @@ class Session:
 
     def _check_words(self, frame: conds.PromptFrame) -> None:
         for number, concept in enumerate(self.settings.concepts):
-            needs = concept.mask_source is MaskSource.ATTENTION or concept.prompt_mode is PromptMode.SCENE
+            needs = concept.mask_source is MaskSource.ATTENTION or concept.prompt_mode is not PromptMode.OWN
             for prompt in frame.prompts:
                 if needs and number not in self._left_out and not find_word(prompt, concept.class_word):
                     self._missing(number, conds.missing_word(concept, prompt), forget=True)
@@ -221,7 +221,8 @@ class Session:
         if not hires:
             return conds.PromptFrame(list(prompts), list(negatives), self.p.firstpass_steps)
         steps = self.p.hr_second_pass_steps or self.p.steps
-        return conds.PromptFrame(list(prompts), list(negatives), self.p.firstpass_steps, steps * self.p.step_multiplier)
+        sampler = sd_samplers.find_sampler_config(self.p.hr_sampler_name or self.p.sampler_name)
+        return conds.PromptFrame(list(prompts), list(negatives), self.p.firstpass_steps, sampler.total_steps(steps))
 
     def _overwriting(self, hooks: AttentionHooks) -> AttentionHooks | None:
         if self.settings.attention_strength == 0:

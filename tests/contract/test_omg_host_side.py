@@ -71,15 +71,17 @@ def test_a_word_that_is_not_in_the_prompt_names_the_concept(app_client: TestClie
     assert harness.PROMPT in answer.json()["errors"]
 
 
-def test_going_on_without_a_concept_is_a_choice(app_client: TestClient) -> None:
-    omg = {"concepts": [boxed("man", "rex", LEFT), concept("dog", "ida")], "on_missing": "skip"}
+@pytest.mark.parametrize("by", ["mask", "prompt"])
+def test_going_on_without_a_concept_is_a_choice(by: str) -> None:
+    missing = boxed("dog", "ida", RIGHT, prompt_mode="alone") if by == "prompt" else concept("dog", "ida")
+    omg = {"concepts": [boxed("man", "rex", LEFT), missing], "on_missing": "skip"}
     both = harness.run(omg, steps=STEPS)
     alone = harness.run({"concepts": omg["concepts"][:1]}, steps=STEPS)
     torch.testing.assert_close(both.latents[0], alone.latents[0], rtol=0, atol=1e-4)
     assert any("'dog'" in comment and "without it" in comment for comment in both.p.comments)
 
 
-def test_an_empty_mask_stops_or_goes_on(app_client: TestClient) -> None:
+def test_an_empty_mask_stops_or_goes_on() -> None:
     hidden = {"concepts": [boxed("man", "rex", LEFT), boxed("woman", "ida", [0.1, 0.1, 0.4, 0.9])]}
     with pytest.raises(Exception, match="concept 'woman': no region"):
         harness.run(hidden, steps=STEPS)
