@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections import namedtuple
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,19 @@ class NetworkOnDisk:
         return self.name if by_name or self.alias.lower() in networks.forbidden_network_aliases else self.alias
 
 
+@dataclass(eq=False, repr=False)
 class Network:
     """A loaded network: adapters by layer name, and multipliers."""
 
-    def __init__(self, name: str, network_on_disk: NetworkOnDisk) -> None:
-        self.name = name
-        self.network_on_disk = network_on_disk
-        self.te_multiplier = 1.0
-        self.unet_multiplier = 1.0
-        self.dyn_dim: int | None = None
-        self.modules: dict[str, NetworkModule] = {}
-        self.bundle_embeddings: dict[str, Any] = {}
-        self.mtime: float | None = None
-        self.mentioned_name: str | None = None
+    name: str
+    network_on_disk: NetworkOnDisk
+    unet_multiplier: float = field(default=1.0, init=False)
+    te_multiplier: float = field(default=1.0, init=False)
+    dyn_dim: int | None = field(default=None, init=False)
+    mtime: float | None = field(default=None, init=False)
+    mentioned_name: str | None = field(default=None, init=False)
+    modules: dict[str, NetworkModule] = field(default_factory=dict, init=False)
+    bundle_embeddings: dict[str, Any] = field(default_factory=dict, init=False)
 
 
 class ModuleType:
@@ -104,9 +105,7 @@ class NetworkModule:
 
     def __init__(self, net: Network, weights: NetworkWeights) -> None:
         self.network = net
-        self.network_key = weights.network_key
-        self.sd_key = weights.sd_key
-        self.sd_module = weights.sd_module
+        self.network_key, self.sd_key, _, self.sd_module = weights
         self.shape = self.sd_module.weight.shape if hasattr(self.sd_module, "weight") else None
         self.ops, self.extra_kwargs = _operation(self.sd_module)
         self.dim: int | None = None
@@ -140,16 +139,14 @@ class NetworkModule:
         """Bias, shape, scale, DoRA and multiplier."""
         if self.bias is not None:
             updown = (updown.reshape(self.bias.shape) + self.bias.to(updown)).reshape(output_shape)
-        if len(output_shape) == 4:
-            updown = updown.reshape(output_shape)
-        if orig_weight.numel() == updown.numel():
-            updown = updown.reshape(orig_weight.shape)
-        if ex_bias is not None:
-            ex_bias = ex_bias * self.multiplier()
-        updown = updown * self.calc_scale()
+        same_size = orig_weight.numel() == updown.numel()
+        for shape, wanted in ((output_shape, len(output_shape) == 4), (orig_weight.shape, same_size)):
+            updown = updown.reshape(shape) if wanted else updown
+        change = updown * self.calc_scale()
         if self.dora_scale is not None:
-            updown = self.apply_weight_decompose(updown, orig_weight)
-        return updown * self.multiplier(), ex_bias
+            change = self.apply_weight_decompose(change, orig_weight)
+        strength = self.multiplier()
+        return change * strength, None if ex_bias is None else ex_bias * strength
 
     def calc_updown(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What to add to the layer's weight and bias."""

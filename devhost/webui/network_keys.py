@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 RESNET = {
-    "conv1": "in_layers_2",
-    "conv2": "out_layers_3",
     "norm1": "in_layers_0",
-    "norm2": "out_layers_0",
+    "conv1": "in_layers_2",
     "time_emb_proj": "emb_layers_1",
+    "norm2": "out_layers_0",
+    "conv2": "out_layers_3",
     "conv_shortcut": "skip_connection",
 }
 BLOCK = re.compile(r"lora_unet_(down|up)_blocks_(\d+)_(attentions|resnets)_(\d+)_(.+)")

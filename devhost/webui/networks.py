@@ -112,9 +112,9 @@ def load_networks(
         if net is None:
             failed.append(name)
             continue
-        net.te_multiplier = te_multipliers[i] if te_multipliers else 1.0
-        net.unet_multiplier = unet_multipliers[i] if unet_multipliers else 1.0
-        net.dyn_dim = dyn_dims[i] if dyn_dims else 1.0
+        given = {"te_multiplier": te_multipliers, "unet_multiplier": unet_multipliers, "dyn_dim": dyn_dims}
+        for attribute, values in given.items():
+            setattr(net, attribute, values[i] if values else 1.0)
         loaded_networks.append(net)
     if failed:
         sd_hijack.model_hijack.comments.append(f"Lora not found: {', '.join(failed)}")

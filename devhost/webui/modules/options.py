@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +13,23 @@ from modules import errors
 BUILTIN_FIELDS = {"data_labels", "data", "restricted_opts"}
 
 
+@dataclass(eq=False, repr=False)
 class OptionInfo:
     """One setting: default, label and how it is shown."""
 
-    def __init__(
-        self,
-        default: Any = None,
-        label: str = "",
-        component: Any = None,
-        component_args: Any = None,
-        onchange: Callable[[], None] | None = None,
-        section: tuple[str, str] | None = None,
-        refresh: Callable[[], None] | None = None,
-        comment_before: str = "",
-        comment_after: str = "",
-        infotext: str | None = None,
-        restrict_api: bool = False,
-        category_id: str | None = None,
-    ) -> None:
-        self.default = default
-        self.label = label
-        self.component = component
-        self.component_args = component_args
-        self.onchange = onchange
-        self.section = section
-        self.category_id = category_id
-        self.refresh = refresh
-        self.do_not_save = False
-        self.comment_before = comment_before
-        self.comment_after = comment_after
-        self.infotext = infotext
-        self.restrict_api = restrict_api
+    default: Any = None
+    label: str = ""
+    component: Any = None
+    component_args: Any = None
+    onchange: Callable[[], None] | None = None
+    section: tuple[str, ...] | None = None
+    refresh: Callable[[], None] | None = None
+    comment_before: str = ""
+    comment_after: str = ""
+    infotext: str | None = None
+    restrict_api: bool = False
+    category_id: str | None = None
+    do_not_save: bool = field(default=False, init=False)
 
     def link(self, label: str, url: str) -> OptionInfo:
         """Add a link before the control."""
@@ -105,11 +92,9 @@ class Options:
     def __getattr__(self, item: str) -> Any:
         if item in BUILTIN_FIELDS:
             raise AttributeError(item)
-        if item in self.data:
-            return self.data[item]
-        if item in self.data_labels:
-            return self.data_labels[item].default
-        raise AttributeError(f"'Options' object has no attribute '{item}'")
+        if item not in self.data and item not in self.data_labels:
+            raise AttributeError(f"'Options' object has no attribute '{item}'")
+        return self.data[item] if item in self.data else self.data_labels[item].default
 
     def set(self, key: str, value: Any, is_api: bool = False, run_callbacks: bool = True) -> bool:
         """Set an option and call its onchange; True if it changed. An onchange that raises rolls the value back."""

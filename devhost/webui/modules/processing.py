@@ -90,15 +90,18 @@ def _begin_batch(p: Any, n: int) -> bool:
         seed_resize_from_h=p.seed_resize_from_h,
         seed_resize_from_w=p.seed_resize_from_w,
     )
+    facts = {"batch_number": n, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
     if p.scripts is not None:
-        p.scripts.before_process_batch(p, batch_number=n, prompts=p.prompts, seeds=p.seeds, subseeds=p.subseeds)
+        p.scripts.before_process_batch(p, **facts)
     if len(p.prompts) == 0:
         return False
     p.parse_extra_network_prompts()
     if not p.disable_extra_networks:
         extra_networks.activate(p, p.extra_network_data)
     if p.scripts is not None:
-        p.scripts.process_batch(p, batch_number=n, prompts=p.prompts, seeds=p.seeds, subseeds=p.subseeds)
+        # Scripts and the parsing of networks may have put other lists on p.
+        facts |= {name: getattr(p, name) for name in ("prompts", "seeds", "subseeds")}
+        p.scripts.process_batch(p, **facts)
     p.setup_conds()
     p.extra_generation_params.update(model_hijack.extra_generation_params)
     for comment in model_hijack.comments:
@@ -170,11 +173,9 @@ def process_images_inner(p: Any) -> Processed:
     output: list[Image.Image] = []
     with torch.no_grad(), p.sd_model.ema_scope():
         p.init(p.all_prompts, p.all_seeds, p.all_subseeds)
-        if state.job_count == -1:
-            state.job_count = p.n_iter
+        state.job_count = p.n_iter if state.job_count == -1 else state.job_count
         for n in range(p.n_iter):
-            p.iteration = n
-            state.skipped = False
+            p.iteration, state.skipped = n, False
             if state.interrupted or state.stopping_generation or not _begin_batch(p, n):
                 break
             for i, tensor in enumerate(_sample_batch(p, n)):

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 opt_C = 4
 opt_f = 8
+SETTINGS_OF_CONDS = (
+    "CLIP_stop_at_last_layers",
+    "emphasis",
+    "sdxl_crop_top",
+    "sdxl_crop_left",
+    "fp8_storage",
+    "cache_fp16_weight",
+)
 
 
 @dataclass(repr=False)
@@ -20,80 +28,91 @@ class StableDiffusionProcessing:
     """One run, as the WebUI's tabs, API and scripts see it."""
 
     sd_model: object = None
-    outpath_samples: str | None = None
-    outpath_grids: str | None = None
+
+    # What to draw.
     prompt: Any = ""
-    prompt_for_display: str | None = None
     negative_prompt: Any = ""
+    prompt_for_display: str | None = None
     styles: list[str] | None = None
+    disable_extra_networks: bool = False
+    do_not_reload_embeddings: bool = False
+
+    # How large and how many.
+    height: int = 512
+    width: int = 512
+    n_iter: int = 1
+    batch_size: int = 1
+    tiling: bool | None = None
+    restore_faces: bool | None = None
+
+    # From which noise.
     seed: Any = -1
+    seed_enable_extras: bool = True
+    seed_resize_from_w: int = -1
+    seed_resize_from_h: int = -1
     subseed: Any = -1
     subseed_strength: float = 0
-    seed_resize_from_h: int = -1
-    seed_resize_from_w: int = -1
-    seed_enable_extras: bool = True
+
+    # By which sampler.
     sampler_name: str | None = None
+    sampler_index: int | None = None
     scheduler: str | None = None
-    batch_size: int = 1
-    n_iter: int = 1
-    steps: int = 50
     cfg_scale: float = 7.0
-    width: int = 512
-    height: int = 512
-    restore_faces: bool | None = None
-    tiling: bool | None = None
-    do_not_save_samples: bool = False
-    do_not_save_grid: bool = False
-    extra_generation_params: dict[str, Any] | None = None
-    overlay_images: list[Any] | None = None
-    eta: float | None = None
-    do_not_reload_embeddings: bool = False
+    steps: int = 50
     denoising_strength: float | None = None
     ddim_discretize: str | None = None
-    s_min_uncond: float | None = None
-    s_churn: float | None = None
-    s_tmax: float | None = None
-    s_tmin: float | None = None
+    eta: float | None = None
     s_noise: float | None = None
-    override_settings: dict[str, Any] | None = None
-    override_settings_restore_afterwards: bool = True
-    sampler_index: int | None = None
-    refiner_checkpoint: str | None = None
+    s_tmin: float | None = None
+    s_tmax: float | None = None
+    s_churn: float | None = None
+    s_min_uncond: float | None = None
     refiner_switch_at: float | None = None
-    disable_extra_networks: bool = False
-    firstpass_image: Any = None
+    refiner_checkpoint: str | None = None
 
-    scripts_value: Any = field(default=None, init=False)
-    script_args_value: Any = field(default=None, init=False)
-    scripts_setup_complete: bool = field(default=False, init=False)
+    # What becomes of the images, and the rest.
+    outpath_grids: str | None = None
+    outpath_samples: str | None = None
+    do_not_save_grid: bool = False
+    do_not_save_samples: bool = False
+    firstpass_image: Any = None
+    overlay_images: list[Any] | None = None
+    override_settings_restore_afterwards: bool = True
+    override_settings: dict[str, Any] | None = None
+    extra_generation_params: dict[str, Any] | None = None
     comments: Any = None
-    sampler: Any = field(default=None, init=False)
-    is_using_inpainting_conditioning: bool = field(default=False, init=False)
-    paste_to: Any = field(default=None, init=False)
+
+    # Set while running.
+    user: str | None = field(default=None, init=False)
+    is_api: bool = field(default=False, init=False)
     is_hr_pass: bool = field(default=False, init=False)
-    c: Any = field(default=None, init=False)
-    uc: Any = field(default=None, init=False)
-    rng: Any = field(default=None, init=False)
+    is_using_inpainting_conditioning: bool = field(default=False, init=False)
+    iteration: int = field(default=0, init=False)
     step_multiplier: int = field(default=1, init=False)
+    scripts_setup_complete: bool = field(default=False, init=False)
+    script_args_value: Any = field(default=None, init=False)
+    scripts_value: Any = field(default=None, init=False)
+    sampler: Any = field(default=None, init=False)
+    rng: Any = field(default=None, init=False)
+    uc: Any = field(default=None, init=False)
+    c: Any = field(default=None, init=False)
     color_corrections: Any = field(default=None, init=False)
-    all_prompts: Any = field(default=None, init=False)
-    all_negative_prompts: Any = field(default=None, init=False)
+    extra_network_data: Any = field(default=None, init=False)
+    paste_to: Any = field(default=None, init=False)
+    main_negative_prompt: Any = field(default=None, init=False)
+    main_prompt: Any = field(default=None, init=False)
     all_seeds: Any = field(default=None, init=False)
     all_subseeds: Any = field(default=None, init=False)
-    iteration: int = field(default=0, init=False)
-    main_prompt: Any = field(default=None, init=False)
-    main_negative_prompt: Any = field(default=None, init=False)
-    prompts: Any = field(default=None, init=False)
-    negative_prompts: Any = field(default=None, init=False)
+    all_negative_prompts: Any = field(default=None, init=False)
+    all_prompts: Any = field(default=None, init=False)
     seeds: Any = field(default=None, init=False)
     subseeds: Any = field(default=None, init=False)
-    extra_network_data: Any = field(default=None, init=False)
-    user: str | None = field(default=None, init=False)
-    sd_model_name: Any = field(default=None, init=False)
-    sd_model_hash: Any = field(default=None, init=False)
-    sd_vae_name: Any = field(default=None, init=False)
+    negative_prompts: Any = field(default=None, init=False)
+    prompts: Any = field(default=None, init=False)
     sd_vae_hash: Any = field(default=None, init=False)
-    is_api: bool = field(default=False, init=False)
+    sd_vae_name: Any = field(default=None, init=False)
+    sd_model_hash: Any = field(default=None, init=False)
+    sd_model_name: Any = field(default=None, init=False)
 
     token_merging_ratio = 0
     token_merging_ratio_hr = 0
@@ -101,13 +120,11 @@ class StableDiffusionProcessing:
     cached_c = [None, None]  # noqa: RUF012
 
     def __post_init__(self) -> None:
+        self.refiner_checkpoint_info = self.sampler_noise_scheduler_override = None
         self.comments = {}
         self.styles = self.styles or []
-        self.sampler_noise_scheduler_override = None
-        self.extra_generation_params = self.extra_generation_params or {}
-        self.override_settings = self.override_settings or {}
-        self.script_args = self.script_args or {}
-        self.refiner_checkpoint_info = None
+        for name in ("override_settings", "extra_generation_params", "script_args"):
+            setattr(self, name, getattr(self, name) or {})
         if not self.seed_enable_extras:
             self.subseed, self.subseed_strength = -1, 0
             self.seed_resize_from_h = self.seed_resize_from_w = 0
@@ -213,22 +230,10 @@ class StableDiffusionProcessing:
         use_old_scheduling: bool = False,
     ) -> tuple[Any, ...]:
         """Whatever the conds depend on."""
-        return (
-            required_prompts,
-            steps,
-            hires_steps,
-            use_old_scheduling,
-            opts.CLIP_stop_at_last_layers,
-            shared.sd_model.sd_checkpoint_info,
-            extra_network_data,
-            opts.sdxl_crop_left,
-            opts.sdxl_crop_top,
-            self.width,
-            self.height,
-            opts.fp8_storage,
-            opts.cache_fp16_weight,
-            opts.emphasis,
-        )
+        of_prompts = (required_prompts, extra_network_data, self.width, self.height)
+        of_schedule = (steps, hires_steps, use_old_scheduling)
+        of_settings = tuple(getattr(opts, name) for name in SETTINGS_OF_CONDS)
+        return (*of_prompts, *of_schedule, shared.sd_model.sd_checkpoint_info, *of_settings)
 
     def get_conds_with_caching(
         self,

@@ -110,12 +110,16 @@ class Processed:
         self.negative_prompt = _first(p.negative_prompt)
         self.seed = -1 if seed is None else int(_first(seed))
         self.subseed = -1 if subseed is None else int(_first(subseed))
-        self.all_prompts = all_prompts or p.all_prompts or [self.prompt]
-        self.all_negative_prompts = all_negative_prompts or p.all_negative_prompts or [self.negative_prompt]
-        self.all_seeds = all_seeds or p.all_seeds or [self.seed]
-        self.all_subseeds = all_subseeds or p.all_subseeds or [self.subseed]
-        self.infotexts = infotexts or [info] * len(images_list)
         self.version = program_version()
+        self.infotexts = infotexts or [info] * len(images_list)
+        given = {
+            "seed": all_seeds,
+            "subseed": all_subseeds,
+            "prompt": all_prompts,
+            "negative_prompt": all_negative_prompts,
+        }
+        for name, values in given.items():
+            setattr(self, f"all_{name}s", values or getattr(p, f"all_{name}s") or [getattr(self, name)])
 
     def js(self) -> str:
         """Everything but the images as json."""
@@ -150,10 +154,9 @@ def create_infotext(
 
     Values in p.extra_generation_params may be texts, lists (one item an image) or functions of keyword arguments.
     """
-    if use_main_prompt:
-        index = 0
-    elif index is None:
-        index = position_in_batch + iteration * p.batch_size
+    if index is None:
+        index = iteration * p.batch_size + position_in_batch
+    index = 0 if use_main_prompt else index
     negatives = p.all_negative_prompts if all_negative_prompts is None else all_negative_prompts
     prompt_text = p.main_prompt if use_main_prompt else all_prompts[index]
     negative_prompt = p.main_negative_prompt if use_main_prompt else negatives[index]
@@ -194,11 +197,10 @@ def _parameters(p: Any, seed: int, subseed: int) -> dict[str, Any]:
     uses_ensd = ensd != 0 and sd_samplers_common.is_sampler_using_eta_noise_seed_delta(p)
     varied = p.subseed_strength != 0
     resized = p.seed_resize_from_w > 0 and p.seed_resize_from_h > 0
+    sampling = {"Steps": p.steps, "Sampler": p.sampler_name, "Schedule type": p.scheduler, "CFG scale": p.cfg_scale}
+    version = program_version() if opts.add_version_to_infotext else None
     return {
-        "Steps": p.steps,
-        "Sampler": p.sampler_name,
-        "Schedule type": p.scheduler,
-        "CFG scale": p.cfg_scale,
+        **sampling,
         "Seed": seed,
         "Size": f"{p.width}x{p.height}",
         "Model hash": p.sd_model_hash if opts.add_model_hash_to_info else None,
@@ -209,9 +211,9 @@ def _parameters(p: Any, seed: int, subseed: int) -> dict[str, Any]:
         "Denoising strength": p.extra_generation_params.get("Denoising strength"),
         "Clip skip": None if clip_skip <= 1 else clip_skip,
         "ENSD": ensd if uses_ensd else None,
-        "RNG": opts.randn_source if opts.randn_source != "GPU" else None,
+        "RNG": None if opts.randn_source == "GPU" else opts.randn_source,
         "Tiling": "True" if p.tiling else None,
         **p.extra_generation_params,
-        "Version": program_version() if opts.add_version_to_infotext else None,
+        "Version": version,
         "User": p.user if opts.add_user_name_to_info else None,
     }

@@ -36,35 +36,37 @@ def decode_latent_batch(
 class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
     """A run from text."""
 
-    enable_hr: bool = False
     denoising_strength: float = 0.75
-    firstphase_width: int = 0
+    force_task_id: str | None = None
     firstphase_height: int = 0
-    hr_scale: float = 2.0
-    hr_upscaler: str | None = None
-    hr_second_pass_steps: int = 0
-    hr_resize_x: int = 0
-    hr_resize_y: int = 0
-    hr_checkpoint_name: str | None = None
-    hr_sampler_name: str | None = None
-    hr_scheduler: str | None = None
+    firstphase_width: int = 0
+
+    enable_hr: bool = False
     hr_prompt: Any = ""
     hr_negative_prompt: Any = ""
-    force_task_id: str | None = None
+    hr_upscaler: str | None = None
+    hr_scale: float = 2.0
+    hr_resize_y: int = 0
+    hr_resize_x: int = 0
+    hr_second_pass_steps: int = 0
+    hr_scheduler: str | None = None
+    hr_sampler_name: str | None = None
+    hr_checkpoint_name: str | None = None
 
-    hr_checkpoint_info: Any = field(default=None, init=False)
-    hr_upscale_to_x: int = field(default=0, init=False)
-    hr_upscale_to_y: int = field(default=0, init=False)
-    truncate_x: int = field(default=0, init=False)
-    truncate_y: int = field(default=0, init=False)
+    # Set while running.
     latent_scale_mode: Any = field(default=None, init=False)
-    hr_c: Any = field(default=None, init=False)
-    hr_uc: Any = field(default=None, init=False)
-    all_hr_prompts: Any = field(default=None, init=False)
-    all_hr_negative_prompts: Any = field(default=None, init=False)
-    hr_prompts: Any = field(default=None, init=False)
-    hr_negative_prompts: Any = field(default=None, init=False)
+    truncate_y: int = field(default=0, init=False)
+    truncate_x: int = field(default=0, init=False)
+    hr_upscale_to_y: int = field(default=0, init=False)
+    hr_upscale_to_x: int = field(default=0, init=False)
+    hr_checkpoint_info: Any = field(default=None, init=False)
     hr_extra_network_data: Any = field(default=None, init=False)
+    hr_negative_prompts: Any = field(default=None, init=False)
+    hr_prompts: Any = field(default=None, init=False)
+    all_hr_negative_prompts: Any = field(default=None, init=False)
+    all_hr_prompts: Any = field(default=None, init=False)
+    hr_uc: Any = field(default=None, init=False)
+    hr_c: Any = field(default=None, init=False)
 
     cached_hr_uc = [None, None]  # noqa: RUF012 - shared by all runs on purpose, as in the WebUI
     cached_hr_c = [None, None]  # noqa: RUF012

@@ -67,13 +67,10 @@ class ImageRNG:
         seed_resize_from_w: int = 0,
     ) -> None:
         self.shape = tuple(int(n) for n in shape)
-        self.seeds = seeds
-        self.subseeds = subseeds
-        self.subseed_strength = subseed_strength
-        self.seed_resize_from_h = seed_resize_from_h
-        self.seed_resize_from_w = seed_resize_from_w
-        self.generators = [create_generator(seed) for seed in seeds]
         self.is_first = True
+        self.seeds, self.generators = seeds, [create_generator(seed) for seed in seeds]
+        self.subseeds, self.subseed_strength = subseeds, subseed_strength
+        self.seed_resize_from_h, self.seed_resize_from_w = seed_resize_from_h, seed_resize_from_w
 
     def first(self) -> torch.Tensor:
         """Start noise (B, C, H, W)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,14 @@ class ScriptRunner:
     def setup_ui_for_section(self, section: str | None, scriptlist: list[Any] | None = None) -> None:
         """Build the components of the scripts of one section."""
         for script in self.alwayson_scripts if scriptlist is None else scriptlist:
-            if script.alwayson and script.section != section:
+            elsewhere = script.alwayson and script.section != section
+            if elsewhere:
                 continue
-            if script.create_group:
-                with gr.Group(visible=script.alwayson) as group:
-                    self.create_script_ui(script)
-                script.group = group
-            else:
+            box = gr.Group(visible=script.alwayson) if script.create_group else None
+            with nullcontext() if box is None else box:
                 self.create_script_ui(script)
+            if box is not None:
+                script.group = box
 
     def create_script_ui(self, script: Any) -> None:
         """Build one script's components and note which arguments are its own."""

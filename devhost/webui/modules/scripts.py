@@ -161,11 +161,12 @@ def wrap_call(
     func: Callable[..., Any], filename: Any, funcname: str, *args: Any, default: Any = None, **kwargs: Any
 ) -> Any:
     """Call `func`; report and swallow what it raises."""
+    result = default
     try:
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
     except Exception:
         errors.report(f"Error calling: {filename}/{funcname}", exc_info=True)
-    return default
+    return result
 
 
 def load_scripts() -> None:

@@ -97,8 +97,8 @@ class FrozenCLIPEmbedderWithCustomWords(torch.nn.Module):
     def empty_chunk(self) -> PromptChunk:
         """A chunk without text."""
         chunk = PromptChunk()
-        chunk.tokens = [self.id_start] + [self.id_end] * (self.chunk_length + 1)
-        chunk.multipliers = [1.0] * (self.chunk_length + 2)
+        chunk.tokens = [self.id_start, *[self.id_end] * (self.chunk_length + 1)]
+        chunk.multipliers = [1.0 for _ in chunk.tokens]
         return chunk
 
     def get_target_prompt_token_count(self, token_count: int) -> int:

@@ -16,11 +16,11 @@ from modules import (
 
 logger = logging.getLogger(__name__)
 sample_to_image = sd_samplers_common.sample_to_image
-all_samplers = [
-    *sd_samplers_kdiffusion.samplers_data_k_diffusion,
-    *sd_samplers_timesteps.samplers_data_timesteps,
-    *sd_samplers_lcm.samplers_data_lcm,
-]
+all_samplers = (
+    sd_samplers_kdiffusion.samplers_data_k_diffusion
+    + sd_samplers_timesteps.samplers_data_timesteps
+    + sd_samplers_lcm.samplers_data_lcm
+)
 all_samplers_map = {data.name: data for data in all_samplers}
 samplers = samplers_for_img2img = all_samplers
 samplers_map: dict[str, str] = {}

@@ -153,10 +153,9 @@ class Sampler:
 
     def launch_sampling(self, steps: int, func: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Run; when interrupted give back the latest x0."""
-        self.model_wrap_cfg.steps = steps
-        self.model_wrap_cfg.total_steps = self.config.total_steps(steps)
-        state.sampling_steps = steps
-        state.sampling_step = 0
+        state.sampling_step, state.sampling_steps = 0, steps
+        denoiser = self.model_wrap_cfg
+        denoiser.steps, denoiser.total_steps = steps, self.config.total_steps(steps)
         try:
             return func()
         except InterruptedException:
@@ -231,7 +230,6 @@ class Sampler:
 
     def add_infotext(self, p: Any) -> None:
         """Note padded conds."""
-        if self.model_wrap_cfg.padded_cond_uncond:
-            p.extra_generation_params["Pad conds"] = True
-        if self.model_wrap_cfg.padded_cond_uncond_v0:
-            p.extra_generation_params["Pad conds v0"] = True
+        denoiser = self.model_wrap_cfg
+        padded = {"Pad conds": denoiser.padded_cond_uncond, "Pad conds v0": denoiser.padded_cond_uncond_v0}
+        p.extra_generation_params.update({key: True for key, done in padded.items() if done})

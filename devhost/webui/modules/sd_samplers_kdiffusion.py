@@ -147,11 +147,11 @@ class KDiffusionSampler(sd_samplers_common.Sampler):
         """From noise x (B, C, H, W) of sigma 1."""
         steps = steps or p.steps
         sigmas = self.get_sigmas(p, steps)
+        start = sigmas[0]
         if opts.sgm_noise_multiplier:
+            start = (1.0 + start**2.0).sqrt()
             p.extra_generation_params["SGM noise multiplier"] = True
-            x = x * torch.sqrt(1.0 + sigmas[0] ** 2.0)
-        else:
-            x = x * sigmas[0]
+        x = x * start
         kwargs = self._arguments(p, x, sigmas, sigmas, steps)
         self.last_latent = x
         self.sampler_extra_args = self.extra_args(p, conditioning, unconditional_conditioning, image_conditioning)

@@ -32,13 +32,17 @@ sd_upscalers: list[Any] = []
 hypernetworks: dict[str, Any] = {}
 loaded_hypernetworks: list[Any] = []
 latent_upscale_default_mode = "Latent"
+_INTERPOLATIONS = (
+    ("", "bilinear", False),
+    ("antialiased", "bilinear", True),
+    ("bicubic", "bicubic", False),
+    ("bicubic antialiased", "bicubic", True),
+    ("nearest", "nearest", False),
+    ("nearest-exact", "nearest-exact", False),
+)
 latent_upscale_modes = {
-    "Latent": {"mode": "bilinear", "antialias": False},
-    "Latent (antialiased)": {"mode": "bilinear", "antialias": True},
-    "Latent (bicubic)": {"mode": "bicubic", "antialias": False},
-    "Latent (bicubic antialiased)": {"mode": "bicubic", "antialias": True},
-    "Latent (nearest)": {"mode": "nearest", "antialias": False},
-    "Latent (nearest-exact)": {"mode": "nearest-exact", "antialias": False},
+    f"Latent ({kind})" if kind else latent_upscale_default_mode: {"mode": mode, "antialias": antialias}
+    for kind, mode, antialias in _INTERPOLATIONS
 }
 
 

@@ -64,11 +64,11 @@ class State:
 
     def nextjob(self) -> None:
         """Count one pass as done."""
-        if shared.opts.live_previews_enable and shared.opts.show_progress_every_n_steps == -1:
+        only_between_passes = shared.opts.show_progress_every_n_steps == -1
+        if only_between_passes and shared.opts.live_previews_enable:
             self.do_set_current_image()
+        self.sampling_step = self.current_image_sampling_step = 0
         self.job_no += 1
-        self.sampling_step = 0
-        self.current_image_sampling_step = 0
 
     def dict(self) -> dict[str, Any]:
         """What the progress route tells."""

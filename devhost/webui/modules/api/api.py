@@ -37,12 +37,12 @@ OWN_FIELDS = ("script_name", "script_args", "alwayson_scripts", "infotext", "sen
 
 def encode_pil_to_base64(image: Image.Image) -> str:
     """Png with its generation text."""
-    metadata = PngImagePlugin.PngInfo()
-    for key, value in image.info.items():
-        if isinstance(key, str) and isinstance(value, str):
-            metadata.add_text(key, value)
+    texts = PngImagePlugin.PngInfo()
+    for entry in image.info.items():
+        if all(isinstance(part, str) for part in entry):
+            texts.add_text(*entry)
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", pnginfo=metadata)
+    image.save(buffer, format="PNG", pnginfo=texts)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
