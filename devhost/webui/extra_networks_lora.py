@@ -43,6 +43,7 @@ class ExtraNetworkLora(extra_networks.ExtraNetwork):
 
     def deactivate(self, p: Any) -> None:
         """Tell of failed layers."""
-        if self.errors:
-            p.comment("Networks with errors: " + ", ".join(f"{k} ({v})" for k, v in self.errors.items()))
-            self.errors.clear()
+        told = ", ".join(f"{name} ({count})" for name, count in self.errors.items())
+        self.errors.clear()
+        if told:
+            p.comment(f"Networks with errors: {told}")

@@ -25,9 +25,9 @@ class ExtraNetworkParams:
         self.positional: list[Any] = []
         self.named: dict[str, str] = {}
         for item in self.items:
-            parts = item.split("=", 2) if isinstance(item, str) else [item]
-            if len(parts) == 2:
-                self.named[parts[0]] = parts[1]
+            if isinstance(item, str) and item.count("=") == 1:
+                name, _, value = item.partition("=")
+                self.named[name] = value
             else:
                 self.positional.append(item)
 

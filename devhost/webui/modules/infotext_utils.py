@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -61,12 +62,10 @@ def quote(text: Any) -> Any:
 
 def unquote(text: str) -> str:
     """The other way; unreadable json stays."""
-    if len(text) == 0 or text[0] != '"' or text[-1] != '"':
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    quoted = text.startswith('"') and text.endswith('"')
+    with contextlib.suppress(ValueError):
+        return json.loads(text) if quoted else text
+    return text
 
 
 def add_paste_fields(tabname: str, init_img: Any, fields: list[Any], override_settings_component: Any = None) -> None:

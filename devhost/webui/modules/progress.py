@@ -19,5 +19,4 @@ def start_task(id_task: str) -> None:
 def finish_task(id_task: str) -> None:
     """The task is done."""
     global current_task
-    if current_task == id_task:
-        current_task = None
+    current_task = None if current_task == id_task else current_task

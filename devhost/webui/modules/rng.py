@@ -45,13 +45,12 @@ def randn_without_seed(shape: Any, generator: torch.Generator | None = None) -> 
 def slerp(val: float, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """Spherical interpolation along dimension 1."""
     dot = ((low / low.norm(dim=1, keepdim=True)) * (high / high.norm(dim=1, keepdim=True))).sum(1)
-    if dot.mean() > 0.9995:
-        return low * val + high * (1 - val)
-    omega = torch.acos(dot)
-    sine = torch.sin(omega)
-    weight_low = (torch.sin((1 - val) * omega) / sine).unsqueeze(1)
-    weight_high = (torch.sin(val * omega) / sine).unsqueeze(1)
-    return weight_low * low + weight_high * high
+    nearly_parallel = bool(dot.mean() > 0.9995)
+    if nearly_parallel:
+        return torch.lerp(high, low, val)  # the host's own way round
+    angle = dot.acos()
+    share = {part: (torch.sin(part * angle) / angle.sin()).unsqueeze(1) for part in (val, 1 - val)}
+    return share[1 - val] * low + share[val] * high
 
 
 class ImageRNG:

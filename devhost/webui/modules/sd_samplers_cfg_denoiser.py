@@ -27,9 +27,8 @@ def catenate_conds(conds: list[Any]) -> Any:
 
 def subscript_cond(cond: Any, a: int, b: int) -> Any:
     """Rows a to b of a cond."""
-    if not isinstance(cond, dict):
-        return cond[a:b]
-    return {key: vec[a:b] for key, vec in cond.items()}
+    rows = slice(a, b)
+    return {key: cond[key][rows] for key in cond} if isinstance(cond, dict) else cond[rows]
 
 
 def pad_cond(tensor: Any, repeats: int, empty: torch.Tensor) -> Any:
