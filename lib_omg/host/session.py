@@ -98,6 +98,7 @@ class Session:
         """The concepts drawn again in the hires pass, in the regions found before; nothing is replayed there."""
         check_host(self.p)
         if shared.state.interrupted or shared.state.skipped:
+            self.passes_done += 1
             return sample(arguments)
         size = (arguments.x.shape[-2], arguments.x.shape[-1])
         frame = self._frame(self.p.hr_prompts, self.p.hr_negative_prompts, hires=True)
