@@ -17,6 +17,8 @@ MAX_CONCEPTS = 5
 DEFAULT_START = 0.32
 """The paper's start: after 16 of 50 uniform timesteps."""
 
+_WHOLE_BOX = (0.0, 0.0, 1.0, 1.0)
+
 
 class PromptMode(str, Enum):
     """What a concept's `prompt` is."""
@@ -84,7 +86,7 @@ class ConceptSettings:
     negative_prompt: str = ""
     """Empty: the picture's negative prompt."""
     mask_source: MaskSource = MaskSource.ATTENTION
-    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    box: tuple[float, float, float, float] = _WHOLE_BOX
     """(left, top, right, bottom) in fractions of the picture."""
     mask: str = ""
     """A painted mask: base64 of a picture (white is the concept), or this project's own packed form."""
@@ -166,9 +168,13 @@ class OmgSettings:
         """
         return _build(cls, data, "")
 
-    def to_dict(self) -> dict[str, Any]:
-        """The plain form, without fields that have their default value."""
-        plain = _plain(self)
+    def to_dict(self, *, complete: bool = False) -> dict[str, Any]:
+        """The plain form, without fields that have their default value.
+
+        Args:
+            complete: with all fields that aren't empty, for pictures that outlive today's defaults.
+        """
+        plain = _plain(self, complete)
         assert isinstance(plain, dict)
         return plain
 
@@ -268,15 +274,21 @@ def _is_number(value: object) -> TypeGuard[int | float]:
         return False
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, complete: bool) -> object:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, complete) for item in value]
     if dataclasses.is_dataclass(value):
         return {
-            f.name: _plain(getattr(value, f.name))
+            f.name: _plain(getattr(value, f.name), complete)
             for f in dataclasses.fields(value)
-            if f.default is dataclasses.MISSING or getattr(value, f.name) != f.default
+            if _is_worth_telling(getattr(value, f.name), f, complete)
         }
     return value
+
+
+def _is_worth_telling(value: object, field_: dataclasses.Field[Any], complete: bool) -> bool:
+    if complete:
+        return value not in ("", None, (), _WHOLE_BOX)
+    return field_.default is dataclasses.MISSING or value != field_.default

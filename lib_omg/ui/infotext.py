@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 
 
 def to_infotext(settings: OmgSettings) -> str:
-    """The entry's text: compact JSON of what differs from the defaults. The host quotes it.
+    """The entry's text: compact JSON of everything chosen, so that later defaults don't change old pictures.
 
     Put it into `p.extra_generation_params[INFOTEXT_KEY]`.
     """
-    return json.dumps(settings.to_dict(), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(settings.to_dict(complete=True), ensure_ascii=False, separators=(",", ":"))
 
 
 def from_infotext(params: Mapping[str, Any]) -> OmgSettings | None:

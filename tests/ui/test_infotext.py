@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -166,8 +167,18 @@ def test_a_lora_that_is_gone_is_named_and_kept(panel: Panel, webui: SimpleNamesp
     assert fields["concept2_lora"].function(through_the_host(settings))["choices"] == ["None", "Ida", "rex", "lost"]
 
 
-def test_only_what_differs_is_written() -> None:
-    assert to_infotext(OmgSettings(concepts=(ConceptSettings(class_word="é"),))) == '{"concepts":[{"class_word":"é"}]}'
+def test_the_entry_is_compact_and_says_letters_as_they_are() -> None:
+    text = to_infotext(OmgSettings(concepts=(ConceptSettings(class_word="é"),)))
+    assert text.startswith('{"enabled":true,"concepts":[{"class_word":"é","prompt_mode":"scene",')
+
+
+def test_the_entry_names_what_had_its_default() -> None:
+    """A later version may have other defaults; a picture made today must come back as it was made."""
+    written = json.loads(to_infotext(OmgSettings(concepts=(ConceptSettings(class_word="man"),))))
+    (concept,) = written.pop("concepts")
+    empty = {"loras", "prompt", "negative_prompt", "mask", "cfg_scale", "box"}
+    assert set(concept) == {f.name for f in dataclasses.fields(ConceptSettings)} - empty
+    assert set(written) == {f.name for f in dataclasses.fields(OmgSettings)} - {"concepts"}
 
 
 def test_a_picture_as_mask_comes_back_packed() -> None:
