@@ -30,12 +30,13 @@ def _optimisation(name: str) -> Iterator[None]:
     from modules import sd_hijack, shared
 
     before = shared.opts.cross_attention_optimization
+    titles = {optimizer.name: optimizer.title() for optimizer in sd_hijack.optimizers}
     try:
-        shared.opts.data["cross_attention_optimization"] = name
-        sd_hijack.model_hijack.apply_optimizations(name)
+        sd_hijack.model_hijack.apply_optimizations(titles.get(name, "None"))
+        running = sd_hijack.current_optimizer
+        assert (running.name if running else "None") == name, "the host chose another one"
         yield
     finally:
-        shared.opts.data["cross_attention_optimization"] = before
         sd_hijack.model_hijack.apply_optimizations(before)
 
 
