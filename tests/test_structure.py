@@ -206,7 +206,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.~)}])/(?:work|root|home|Users)/|[A-Z]:\\User
         ("open('" + "/" + "work/main/x')", True),
         ("see " + "/" + "home/me/webui", True),
         ("https://example.org/home/page", False),
-        ("$(HOME)/work/x ~/work/x", False),
+        ("$(HOME)/" + "work/x ~/" + "work/x", False),
     ],
 )
 def test_machine_paths_are_recognised(text: str, found: bool) -> None:
