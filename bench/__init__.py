@@ -1,1 +1,1 @@
-"""Measures cost and memory; prints a table and JSON. Never run by pytest."""
+"""Measures cost; prints a table and JSON. Never run by pytest."""

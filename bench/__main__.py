@@ -1,4 +1,4 @@
-"""`make bench`: time, UNet rows and kept bytes of OMG against plain generation, as ratios within one run."""
+"""`make bench`: time and UNet rows of OMG against plain generation, as ratios within one run."""
 
 from __future__ import annotations
 

@@ -58,10 +58,15 @@ class WeightDelta:
     keep: bool = True
     _kept: tuple[torch.Tensor, torch.Tensor | None] | None = field(default=None, repr=False)
 
-    def __call__(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        weight, bias = self._kept or self.compute()
+    def change(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The change of (weight, bias): the held one, or computed now, and held if it is to be kept."""
+        change = self._kept or self.compute()
         if self.keep:
-            self._kept = (weight, bias)
+            self._kept = change
+        return change
+
+    def __call__(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self.change()
         if isinstance(layer, nn.Conv2d):
             return functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         if isinstance(layer, nn.GroupNorm):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from .blend import Region, blend
@@ -30,6 +31,11 @@ class ConceptPlan:
     start_sigma: float
     masks: torch.Tensor
     windows: tuple[Window, ...]
+
+    @cached_property
+    def owns(self) -> tuple[bool, ...]:
+        """For each image, whether the concept has any of it; asked of the masks once, not at every call."""
+        return tuple(bool(has) for has in self.masks.flatten(1).any(1).tolist())
 
 
 class Denoiser(Protocol):

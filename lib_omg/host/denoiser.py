@@ -176,7 +176,7 @@ class _Call:
         jobs = []
         for image, parts in enumerate(conds_list):
             window, mask = plan.windows[image], plan.masks[image]
-            if not bool(mask.any()):
+            if not plan.owns[image]:
                 continue
             rows = job_rows(
                 self.x[image], self.sigma[image], window, self.kwargs["image_cond"][image : image + 1],

@@ -183,32 +183,31 @@ def unet_deltas(
                 if key.startswith(UNET_PREFIX):
                     by_layer.setdefault(module.sd_module, []).append(module)
         for layer, modules in by_layer.items():
-            made = _layer_deltas(layer, modules, label)
-            for delta in made:
-                if isinstance(delta, WeightDelta):
-                    size = layer.weight.numel() * layer.weight.element_size()
-                    delta.keep = size <= budget
-                    budget -= size if delta.keep else 0
+            size = layer.weight.numel() * layer.weight.element_size()
+            made = _layer_deltas(layer, modules, label, keep=size <= budget)
+            if any(isinstance(delta, WeightDelta) and delta.keep for delta in made):
+                budget -= size
             deltas.setdefault(layer, {})[concept] = made
     return deltas
 
 
-def _layer_deltas(layer: torch.nn.Module, modules: Sequence[Any], label: str) -> list[Delta]:
+def _layer_deltas(layer: torch.nn.Module, modules: Sequence[Any], label: str, *, keep: bool) -> list[Delta]:
     if all(_is_plain(module) and _fits(layer, module) for module in modules):
         return [_low_rank(module) for module in modules]
 
     def compute() -> tuple[torch.Tensor, torch.Tensor | None]:
         return _weight_change(layer, modules)
 
+    delta = WeightDelta(compute, keep)
     try:
-        compute()
+        delta.change()
     except (RuntimeError, ValueError, TypeError) as error:
         name = modules[0].network.name
         raise OmgError(
             f"OMG, concept {label!r}: the LoRA {name!r} doesn't fit the loaded checkpoint at "
             f"{modules[0].network_key} ({error}). Is it for another base model?"
         ) from error
-    return [WeightDelta(compute)]
+    return [delta]
 
 
 def _is_plain(module: Any) -> bool:

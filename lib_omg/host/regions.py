@@ -122,8 +122,8 @@ def _heats(concepts: Sequence[ConceptSettings], layout: Layout, frame: PromptFra
 
 def row_texts(prompt: str, steps: int) -> list[str]:
     """The text of every cond row of a prompt: its AND parts, each as it is when most steps are done."""
-    _, flat, _ = prompt_parser.get_multicond_prompt_list(prompt_parser.SdConditioning([prompt]))
-    parts = [flat[index] for index, _ in prompt_parser.get_multicond_prompt_list([prompt])[0][0]]
+    indexes, flat, _ = prompt_parser.get_multicond_prompt_list(prompt_parser.SdConditioning([prompt]))
+    parts = [flat[index] for index, _ in indexes[0]]
     schedules = prompt_parser.get_learned_conditioning_prompt_schedules(parts, steps)
     return [schedule[-1][1] for schedule in schedules]
 

@@ -103,17 +103,16 @@ def _guard(p: Any, session: Session) -> None:
 
 
 def _refuse(p: Any, error: OmgError) -> None:
-    with ExitStack() as stack:
+    undo = ExitStack()
 
-        def refuse(_sample: Callable[..., Any]) -> Callable[..., Any]:
-            def refused(*_args: Any, **_kwargs: Any) -> Any:
-                undo.close()
-                raise error
+    def refuse(_sample: Callable[..., Any]) -> Callable[..., Any]:
+        def refused(*_args: Any, **_kwargs: Any) -> Any:
+            undo.close()
+            raise error
 
-            return refused
+        return refused
 
-        stack.enter_context(replaced(p, "sample", refuse))
-        undo = stack.pop_all()
+    undo.enter_context(replaced(p, "sample", refuse))
 
 
 def _take(sampler: Any, session: Session, *, hires: bool) -> None:

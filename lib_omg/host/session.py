@@ -70,9 +70,7 @@ class Session:
         size = (arguments.x.shape[-2], arguments.x.shape[-1])
         self._left_out.clear()
         frame = self._frame(self.p.prompts, self.p.negative_prompts)
-        self._check_words(frame)
-        words = self._words(frame)
-        nets = self.library.load([w.requests for w in words], [c.label for c in self.settings.concepts])
+        words, nets = self._concepts(frame)
         with instruments(self.limits.rows_per_batch) as tools:
             trace, hooks = self._layout(arguments, tools, size)
             if shared.state.interrupted or shared.state.skipped:
@@ -104,9 +102,7 @@ class Session:
         frame = self._frame(self.p.hr_prompts, self.p.hr_negative_prompts, hires=True)
         if not self.regions:
             self.regions = find_regions(self.settings.concepts, None, frame)
-        self._check_words(frame)
-        words = self._words(frame)
-        nets = self.library.load([w.requests for w in words], [c.label for c in self.settings.concepts])
+        words, nets = self._concepts(frame)
         # the upscaled picture is the layout: a call without the concepts would only wash them out
         plans = [replace(plan, start_sigma=math.inf) for plan in self._plans(size, arguments.x.device)]
         with instruments(self.limits.rows_per_batch) as tools:
@@ -212,6 +208,12 @@ class Session:
         text = f"{text} Went on without it."
         logger.warning(text)
         self.p.comment(text)
+
+    def _concepts(self, frame: conds.PromptFrame) -> tuple[list[conds.ConceptWords], list[list[Any]]]:
+        """Every concept's prompts and its loaded networks; what is wrong with them comes up before any sampling."""
+        self._check_words(frame)
+        words = self._words(frame)
+        return words, self.library.load([w.requests for w in words], [c.label for c in self.settings.concepts])
 
     def _words(self, frame: conds.PromptFrame) -> list[conds.ConceptWords]:
         concepts = self.settings.concepts
