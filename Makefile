@@ -1,4 +1,4 @@
-# Targets: install, test, unit, contract, contract-webui, lint, demo, bench, clean, distclean.
+# Targets: install, test, unit, contract, contract-webui, lint, demo, bench, tables, tables-quick, clean, distclean.
 # `make test` needs nothing but Python 3.10 or 3.11 with venv; the WebUI's part runs where a WebUI is found.
 
 SHELL := /bin/bash
@@ -34,7 +34,7 @@ done; \
 echo "No Python 3.10 or 3.11 with venv found: install one (Debian: apt-get install python3-venv)." >&2; exit 1
 endef
 
-.PHONY: help install test unit contract contract-webui lint demo bench clean distclean
+.PHONY: help install test unit contract contract-webui lint demo bench tables tables-quick clean distclean
 
 help:
 	@sed -n 's/^# Targets: /make targets: /p' Makefile
@@ -86,6 +86,13 @@ demo: install
 
 bench: install
 	$(PYTHON) -m bench
+
+# Goes on where it was interrupted; pictures are kept in .cache/tables.
+tables: install
+	$(PYTHON) -m bench.paper_tables
+
+tables-quick: install
+	$(PYTHON) -m bench.paper_tables --quick
 
 clean:
 	rm -rf .cache out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TOY_WEIGHTS = REPOSITORY / "toyworld" / "weights"
 EXTENSION_NAME = "sd-webui-omg"
 CHECKPOINT = "toy.safetensors"
+LORAS = "loras"
 SETTINGS = {
     "samples_save": False,
     "grid_save": False,
@@ -30,7 +31,7 @@ def make_data_dir(
 
     Args:
         target: folder to fill; made if missing. Links that exist are kept.
-        weights_dir: holds toy.safetensors, toy.yaml, clip/ and the LoRAs.
+        weights_dir: holds toy.safetensors, toy.yaml, clip/ and the LoRAs, these beside it or in loras/.
         extension_dir: linked as the one extension; None for a host without extensions.
         settings: WebUI options that override `SETTINGS`.
 
@@ -49,9 +50,9 @@ def make_data_dir(
         folder.mkdir(parents=True, exist_ok=True)
     _link(checkpoint, models / CHECKPOINT)
     _write_config(checkpoint.with_suffix(".yaml"), models / "toy.yaml", weights_dir / "clip")
-    for path in sorted(weights_dir.glob("*.safetensors")):
-        if path.name != CHECKPOINT:
-            for file in sorted(weights_dir.glob(f"{path.stem}.*")):  # the network, the user's notes, the preview
+    for path in sorted([*weights_dir.glob("*.safetensors"), *weights_dir.glob(f"{LORAS}/*.safetensors")]):
+        if path != checkpoint:
+            for file in sorted(path.parent.glob(f"{path.stem}.*")):  # the network, the user's notes, the preview
                 _link(file, loras / file.name)
     if extension_dir is not None:
         _link(extension_dir, target / "extensions" / EXTENSION_NAME)

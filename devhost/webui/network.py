@@ -132,7 +132,7 @@ class NetworkModule:
         total = orig_weight + updown
         # Norm over everything but the input dimension (1).
         dims = [d for d in range(total.dim()) if d != 1]
-        norm = total.norm(dim=dims, keepdim=True)
+        norm = torch.linalg.vector_norm(total, dim=dims, keepdim=True)
         return total * (self.dora_scale.to(total) / norm) - orig_weight
 
     def finalize_updown(self, updown: Any, orig_weight: Any, output_shape: Any, ex_bias: Any = None) -> tuple[Any, Any]:

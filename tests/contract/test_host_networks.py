@@ -166,11 +166,23 @@ def _cases() -> dict[str, tuple[str, dict[str, torch.Tensor], object]]:
         total = weight + up @ down * 0.5
         return total * (magnitude / total.norm(dim=0, keepdim=True)) - weight
 
+    def dora_conv(weight: torch.Tensor) -> torch.Tensor:
+        total = weight + torch.einsum("or,rihw->oihw", conv_up[..., 0, 0], conv_down)
+        columns = torch.stack([column.flatten() / column.square().sum().sqrt() for column in total.unbind(1)])
+        scaled = (columns * magnitude.T).unflatten(1, (64, 3, 3))  # (i, o*h*w) -> (i, o, h, w)
+        return scaled.transpose(0, 1) - weight
+
     half = torch.tensor(2.0)
+    conv_magnitude = magnitude.view(1, 64, 1, 1)
     return {
         "lora": (LAYER, {"lora_up.weight": up, "lora_down.weight": down, "alpha": half}, lambda _: up @ down * 0.5),
         "lora_AB": (LAYER, {"lora_A.weight": down, "lora_B.weight": up}, lambda _: up @ down),
         "dora": (LAYER, {"lora_up.weight": up, "lora_down.weight": down, "alpha": half, "dora_scale": magnitude}, dora),
+        "dora_conv": (
+            CONV,
+            {"lora_up.weight": conv_up, "lora_down.weight": conv_down, "dora_scale": conv_magnitude},
+            dora_conv,
+        ),
         "locon": (
             CONV,
             {"lora_up.weight": conv_up, "lora_down.weight": conv_down},

@@ -1,0 +1,138 @@
+"""OMG, ours, through the extension's own settings."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lib_omg.core.masks import finish
+from lib_omg.core.settings import MaskSource, OnMissing, PromptMode, View
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.cases import Case
+    from bench.methods.base import Resources
+
+_OF_PICTURE = (
+    "size_correction", "attention_strength", "self_attention_end", "view", "crop_margin", "feather_px", "dilation_px",
+)  # fmt: skip
+_OF_CONCEPT = ("start", "cfg_scale")
+
+
+class PromptForm(str, Enum):
+    """What a concept's rows are asked for."""
+
+    SCENE = "scene"
+    """The scene with the concept's words put in: "a rex man and a woman in the park"."""
+    ALONE = "alone"
+    """The concept alone: "a rex man in the park"."""
+    SCENE_THEN_ALONE = "scene, then alone"
+    ALONE_THEN_SCENE = "alone, then scene"
+
+
+@dataclass(frozen=True)
+class OmgOptions:
+    """What a table varies; None is the extension's own default.
+
+    Attributes:
+        switch: fraction of the steps after which a prompt form of two prompts takes the second.
+        true_masks: the segmenter's masks of the layout picture instead of those found by attention.
+        growth_px: how far true masks grow; the extension takes painted masks as they are.
+        lora_weight, te_weight: of every concept's LoRA. The rest: see `OmgSettings` and `ConceptSettings`.
+    """
+
+    prompt_form: PromptForm = PromptForm.SCENE
+    switch: float = 0.5
+    true_masks: bool = False
+    growth_px: float = 0.0
+    lora_weight: float = 1.0
+    te_weight: float | None = None
+    start: float | None = None
+    cfg_scale: float | None = None
+    size_correction: bool | None = None
+    attention_strength: float | None = None
+    self_attention_end: float | None = None
+    view: View | None = None
+    crop_margin: float | None = None
+    feather_px: float | None = None
+    dilation_px: float | None = None
+
+    def settings(self, case: Case, masks: Sequence[NDArray[np.bool_]] | None = None) -> dict[str, Any]:
+        """The extension's settings in the form its API takes.
+
+        Args:
+            masks: of every concept, (H, W) in pixels; None for masks by attention.
+        """
+        painted = [None] * len(case.names) if masks is None else [as_png(mask) for mask in grown(masks, self.growth_px)]
+        concepts = [self._concept(case, index, mask) for index, mask in enumerate(painted)]
+        return {"concepts": concepts, "on_missing": OnMissing.SKIP.value, **_given(self, _OF_PICTURE)}
+
+    def _concept(self, case: Case, index: int, mask: str | None) -> dict[str, Any]:
+        lora: dict[str, Any] = {"name": case.names[index], "weight": self.lora_weight, **_given(self, ("te_weight",))}
+        concept: dict[str, Any] = {
+            # two men are "two men" in the prompt: the word to find is there once, for both
+            "class_word": case.layout_word(index),
+            "loras": [lora],
+            "prompt_mode": PromptMode.OWN.value,
+            "prompt": self._prompt(case, index),
+            **_given(self, _OF_CONCEPT),
+        }
+        if mask is not None:
+            concept |= {"mask_source": MaskSource.PAINTED.value, "mask": mask}
+        return concept
+
+    def _prompt(self, case: Case, index: int) -> str:
+        scene, alone = case.scene_prompt(index), case.own_prompt(index)
+        forms = {
+            PromptForm.SCENE: scene,
+            PromptForm.ALONE: alone,
+            PromptForm.SCENE_THEN_ALONE: f"[{scene}:{alone}:{self.switch:g}]",
+            PromptForm.ALONE_THEN_SCENE: f"[{alone}:{scene}:{self.switch:g}]",
+        }
+        return forms[self.prompt_form]
+
+
+@dataclass
+class Omg:
+    """The extension, on a host that has nothing else on."""
+
+    resources: Resources
+    options: OmgOptions = field(default_factory=OmgOptions)
+    name: str = "omg"
+    title: str = "OMG (ours)"
+
+    def draw(self, case: Case) -> np.ndarray:
+        """See `Method`; without true masks to be had, masks are attention's; who isn't found there is left out."""
+        masks = self.resources.masks(case) if self.options.true_masks else None
+        settings = self.options.settings(case, masks)
+        return self.resources.host.draw(case.layout_prompt, case.seed, case.width_px, omg=settings)[0]
+
+
+def _given(options: OmgOptions, names: Sequence[str]) -> dict[str, Any]:
+    values = {name: getattr(options, name) for name in names}
+    return {name: v.value if isinstance(v, Enum) else v for name, v in values.items() if v is not None}
+
+
+def grown(masks: Sequence[NDArray[np.bool_]], growth_px: float) -> list[NDArray[np.bool_]]:
+    """Masks (H, W) of one picture, each grown into what no other has."""
+    if growth_px == 0:
+        return list(masks)
+    stack = torch.from_numpy(np.stack(masks)).float()
+    made = finish(stack, [0] * len(stack), growth_px, feather_cells=0, grows=[True] * len(stack))
+    return list((made > 0.5).numpy())
+
+
+def as_png(mask: NDArray[np.bool_]) -> str:
+    """A mask (H, W) as base64 of a black and white PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(stream, format="PNG")
+    return base64.b64encode(stream.getvalue()).decode("ascii")

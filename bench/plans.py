@@ -1,0 +1,208 @@
+"""What the tables draw: cases, methods, variants of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from types import MappingProxyType
+
+from bench.cases import Case, PairKind, crowd, pairs
+
+Option = tuple[str, str | float]
+
+SAME_CLASS = (PairKind.MAN_MAN, PairKind.WOMAN_WOMAN)
+PEOPLE_KINDS = (PairKind.MAN_WOMAN, *SAME_CLASS)
+STARTS = (0.0, 0.16, 0.32, 0.48, 0.64, 0.8)
+TABLES = (1, 2, 3, 4, 5, 6)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method by its name in the registry; of ours also fields of `OmgOptions` that differ from the defaults."""
+
+    label: str
+    method: str
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One picture: a case by a variant."""
+
+    variant: Variant
+    case: Case
+
+
+LAYOUT = Variant("layout", "layout")
+"""The plain picture of the layout prompt."""
+TRUTH = Variant("drawn truth", "truth")
+"""No method: the case as the world itself draws it, which says how far the instruments can be trusted."""
+OURS = Variant("omg", "omg")
+OURS_TRUE_MASKS = Variant("omg, true masks", "omg_true_masks")
+MERGE = Variant("merge", "merge")
+MIX_OF_SHOW = Variant("mix of show", "mix_of_show")
+REGIONAL = Variant("regional attention", "regional_attention")
+LATENT_COUPLE = Variant("latent couple", "latent_couple")
+OTHERS = (
+    MERGE,
+    MIX_OF_SHOW,
+    REGIONAL,
+    LATENT_COUPLE,
+    Variant("dreambooth", "dreambooth"),
+    Variant("textual inversion", "textual_inversion"),
+    Variant("custom diffusion", "custom_diffusion"),
+)
+METHODS = (*OTHERS, OURS, OURS_TRUE_MASKS)
+OF_CROWDS = (MERGE, MIX_OF_SHOW, REGIONAL, LATENT_COUPLE, OURS)
+"""Methods of table 3, where pictures cost most."""
+SECONDS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {LAYOUT.method: (1.0, 0.0), "mix_of_show": (1.4, 0.1), "regional_attention": (1.4, 0.1),
+     "latent_couple": (0.8, 0.5), OURS.method: (1.0, 0.75), "omg_true_masks": (1.0, 0.75), TRUTH.method: (0.02, 0.0)}
+)  # fmt: skip
+"""About what a picture of `_NARROWEST_PX` takes on two cores, and how much more with each concept."""
+_OTHER_SECONDS = (1.3, 0.0)
+_NARROWEST_PX = 128
+
+
+def ours(label: str, **options: str | float) -> Variant:
+    """OMG with other settings than its defaults."""
+    return Variant(label, OURS.method, tuple(sorted(options.items())))
+
+
+NO_PRESERVATION = ours("no layout preservation", attention_strength=0.0, self_attention_end=0.0)
+PROMPTS = tuple(
+    ours(f"{form}, {view}", view=view, prompt_form=form)
+    for view in ("whole", "crop")
+    for form in ("scene", "alone", "scene, then alone", "alone, then scene")
+)
+BY_START = tuple(ours(f"start {start:g}", start=start) for start in STARTS)
+ABLATIONS: Mapping[str, tuple[Variant, ...]] = MappingProxyType(
+    {
+        "layout preservation": (OURS, NO_PRESERVATION),
+        "concept prompt and view": (OURS, *PROMPTS),
+        "start": (OURS, *BY_START),
+        "masks": (OURS, OURS_TRUE_MASKS),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything to draw.
+
+    Attributes:
+        methods: of tables 1, 2, 5, 6 and the overlapping people.
+        pairs: cases by kind, the cells of table 2; tables 5, 6 and the overlapping people look at the same pictures.
+        single_base: those of the pairs whose concepts are drawn alone as well.
+        crowds: cases by count, two and more; every member of the largest is drawn alone as well.
+        crowd_methods: of table 3.
+        ablation_cases, ablations: of table 4, by heading.
+        strip_cases: those of the start-step strip.
+    """
+
+    methods: tuple[Variant, ...]
+    pairs: Mapping[PairKind, tuple[Case, ...]]
+    single_base: tuple[Case, ...]
+    crowds: Mapping[int, tuple[Case, ...]]
+    crowd_methods: tuple[Variant, ...]
+    ablation_cases: tuple[Case, ...]
+    ablations: Mapping[str, tuple[Variant, ...]]
+    strip_cases: tuple[Case, ...]
+
+    @property
+    def pair_cases(self) -> tuple[Case, ...]:
+        """The cases of all kinds."""
+        return tuple(case for cases in self.pairs.values() for case in cases)
+
+    @property
+    def measured(self) -> tuple[Variant, ...]:
+        """The methods and, for comparison, the truth."""
+        return (*self.methods, TRUTH)
+
+    @property
+    def people_cases(self) -> tuple[Case, ...]:
+        """The cases of the kinds that show two people."""
+        return tuple(case for kind in PEOPLE_KINDS for case in self.pairs[kind])
+
+    @property
+    def largest(self) -> int:
+        """The largest count of concepts."""
+        return max(self.crowds)
+
+    def draws(self, tables: Iterable[int]) -> list[Draw]:
+        """What some tables need, every picture once, method by method."""
+        wanted: dict[Draw, None] = {}
+        for table in tables:
+            for variants, cases in self._blocks(table):
+                wanted.update((Draw(variant, case), None) for variant, case in product(variants, cases))
+        turn = {method: number for number, method in enumerate(dict.fromkeys(draw.variant.method for draw in wanted))}
+        return sorted(wanted, key=lambda draw: (draw.variant != LAYOUT, turn[draw.variant.method]))
+
+    def _blocks(self, table: int) -> list[tuple[Sequence[Variant], Sequence[Case]]]:
+        """Variants and the cases that each of them draws for a table."""
+        layout, measured = (LAYOUT,), (LAYOUT, *self.measured)
+        if table == 1:
+            return [(measured, self.single_base), (measured, singles(self.single_base))]
+        if table == 3:
+            groups = [case for cases in self.crowds.values() for case in cases]
+            compared = (LAYOUT, *self.crowd_methods)
+            return [(compared, groups), (compared, singles(self.crowds[self.largest]))]
+        if table == 4:
+            variants = [variant for group in self.ablations.values() for variant in group]
+            starts = [variant for variant in variants if variant in BY_START]
+            return [(variants, self.ablation_cases), (layout, self.ablation_cases), (layout, self.people_cases),
+                    (self.methods, self.people_cases), (starts, self.strip_cases)]  # fmt: skip
+        return [(measured, self.people_cases if table == 6 else self.pair_cases)]
+
+
+def singles(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Every concept of the cases alone, in the same place and light, from the same seed."""
+    alone = (Case((name,), case.place, case.light, case.seed) for case in cases for name in case.names)
+    return tuple(dict.fromkeys(alone))
+
+
+def seconds(draw: Draw) -> float:
+    """About how long a picture takes on two cores."""
+    base, each = SECONDS.get(draw.variant.method, _OTHER_SECONDS)
+    return (base + each * len(draw.case.names)) * draw.case.width_px / _NARROWEST_PX
+
+
+def full(methods: Sequence[Variant] = METHODS, count: int = 32) -> Plan:
+    """The tables as the issue asks for them.
+
+    Args:
+        methods: to compare; ours is always among them.
+        count: pictures in a cell of table 2; the rest follows it.
+    """
+    half, quarter = max(count // 2, 1), max(count // 4, 1)
+    return _plan(with_ours(methods), count, single=quarter, group=half, ablation=max(count // 6, 1), sizes=(2, 3, 4, 5),
+                 ablations=ABLATIONS)  # fmt: skip
+
+
+def quick(methods: Sequence[Variant] = (MERGE, REGIONAL, OURS), count: int = 3) -> Plan:
+    """The same tables with few pictures, methods and variants."""
+    ablations = {"layout preservation": (OURS, NO_PRESERVATION), "start": (OURS, *BY_START[::2])}
+    return _plan(with_ours(methods), count, single=1, group=1, ablation=1, sizes=(2, 5), ablations=ablations)
+
+
+def with_ours(methods: Sequence[Variant]) -> tuple[Variant, ...]:
+    """The methods and ours, which every table needs."""
+    return tuple(methods) if OURS in methods else (*methods, OURS)
+
+
+def _plan(
+    methods: tuple[Variant, ...], count: int, *, single: int, group: int, ablation: int, sizes: Sequence[int],
+    ablations: Mapping[str, tuple[Variant, ...]],
+) -> Plan:  # fmt: skip
+    cells = {kind: tuple(pairs(kind, count)) for kind in PairKind}
+    return Plan(
+        methods=methods,
+        pairs=cells,
+        single_base=tuple(case for cases in cells.values() for case in cases[:single]),
+        crowds={size: tuple(crowd(size, group)) for size in sizes},
+        crowd_methods=tuple(variant for variant in methods if variant in OF_CROWDS),
+        ablation_cases=tuple(case for kind in (*PEOPLE_KINDS, PairKind.DOG_PERSON) for case in cells[kind][:ablation]),
+        ablations=ablations,
+        strip_cases=tuple(cells[kind][0] for kind in PEOPLE_KINDS),
+    )

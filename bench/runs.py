@@ -1,0 +1,88 @@
+"""A run: instruments and pictures brought together."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from bench import measures, plans
+from bench.fingerprints import of_code, of_files
+from bench.painting import Keys, Painter
+from bench.pictures import Album
+from bench.plans import LAYOUT, Draw
+from bench.scores import Score, Scorer
+from toyworld.instruments.detector import Detector
+from toyworld.instruments.embedder import Embedder
+
+if TYPE_CHECKING:
+    from bench.measures import Instance
+
+logger = logging.getLogger(__name__)
+INSTRUMENTS = "instruments"
+_DETECTOR, _EMBEDDER, _RESULTS = "detector.safetensors", "embedder.safetensors", "instruments.json"
+
+
+class Run:
+    """Instruments, references and pictures.
+
+    Args:
+        weights_dir: see `devhost.datadir.make_data_dir`; the instruments lie in its folder instruments/.
+        cache_dir: where pictures are kept.
+
+    Raises:
+        FileNotFoundError: the instruments are missing.
+        ValueError: the embedder's threshold was never measured.
+    """
+
+    def __init__(self, weights_dir: Path, cache_dir: Path) -> None:
+        folder = weights_dir / INSTRUMENTS
+        self.detector = Detector.load(folder / _DETECTOR)
+        self.embedder = Embedder.load(folder / _EMBEDDER)
+        if self.embedder.threshold is None:
+            raise ValueError(f"expected a verification threshold in {folder / _RESULTS}; evaluate the instruments")
+        self.threshold = self.embedder.threshold
+        code = of_code(Path(inspect.getfile(part)) for part in (measures, Detector, Embedder))
+        self.stamp = f"{of_files([folder / _DETECTOR, folder / _EMBEDDER])}{code}"
+        self.painter = Painter(weights_dir, self.detector)
+        self.album = Album(cache_dir, self.painter.paint, Keys(weights_dir, folder / _DETECTOR).key)
+        self.painter.picture = self.album.picture
+        self.known = measures.references(self.embedder)
+
+    def draw(self, draws: Sequence[Draw]) -> int:
+        """Draw what is not kept yet, telling first how long that will take about; gives how many that were."""
+        missing = [draw for draw in draws if not self.album.has(draw)]
+        estimate = sum(map(plans.seconds, missing))
+        told = f"{len(draws)} pictures, {len(missing)} of them to draw: about {estimate / 60:.0f} minutes on two cores"
+        logger.info(told)
+        if not missing:
+            return 0
+        self.painter.start()
+        taken: dict[str, list[float]] = {}
+        with tqdm(total=round(estimate), unit="s", mininterval=2, file=sys.stderr) as bar:
+            done = 0.0
+            for draw in missing:
+                bar.set_postfix_str(draw.variant.label, refresh=False)
+                began = time.monotonic()
+                self.album.picture(draw)
+                taken.setdefault(draw.variant.method, []).append(time.monotonic() - began)
+                done += plans.seconds(draw)
+                bar.update(round(done) - bar.n)
+        logger.info("seconds a picture: %s", ", ".join(f"{m} {sum(t) / len(t):.2f}" for m, t in taken.items()))
+        return len(missing)
+
+    def scores(self, draws: Sequence[Draw]) -> dict[Draw, Score]:
+        """Score pictures; those of cases whose layout was drawn also against it."""
+        found = self.album.instances(draws, self.detector, self.embedder, self.stamp)
+        scorer = Scorer(self.known, self.threshold)
+
+        def score(draw: Draw, instances: tuple[Instance, ...]) -> Score:
+            return scorer.score(draw.case, self.album.picture(draw), instances, found.get(Draw(LAYOUT, draw.case)))
+
+        return {draw: score(draw, instances) for draw, instances in found.items()}
