@@ -1,4 +1,4 @@
-# Targets: install, test, unit, contract, contract-webui, lint, demo, bench, tables, tables-quick, clean, distclean.
+# Targets: install, test, unit, contract, contract-webui, lint, demo, bench, tables, tables-quick, toyworld-baselines, clean, distclean.
 # `make test` needs nothing but Python 3.10 or 3.11 with venv; the WebUI's part runs where a WebUI is found.
 
 SHELL := /bin/bash
@@ -34,7 +34,7 @@ done; \
 echo "No Python 3.10 or 3.11 with venv found: install one (Debian: apt-get install python3-venv)." >&2; exit 1
 endef
 
-.PHONY: help install test unit contract contract-webui lint demo bench tables tables-quick clean distclean
+.PHONY: help install test unit contract contract-webui lint demo bench tables tables-quick toyworld-baselines clean distclean
 
 help:
 	@sed -n 's/^# Targets: /make targets: /p' Makefile
@@ -87,8 +87,11 @@ demo: install
 bench: install
 	$(PYTHON) -m bench
 
-# Goes on where it was interrupted; pictures are kept in .cache/tables.
-tables: install
+# Go on where they were interrupted; training states and pictures are kept in .cache. Baselines that are there are left.
+toyworld-baselines: install
+	$(PYTHON) -m toyworld.train.baselines dreambooth textual_inversion custom_diffusion
+
+tables: toyworld-baselines
 	$(PYTHON) -m bench.paper_tables
 
 tables-quick: install
@@ -99,4 +102,4 @@ clean:
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) toyworld/weights/baselines

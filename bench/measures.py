@@ -23,12 +23,15 @@ _HEAD_SHARE = 0.3
 
 
 class Found(Protocol):
-    """What a detector says of one instance; `mask` is bool (H, W), `box` (x0, y0, x1, y1) in pixels."""
+    """What a detector says of one instance."""
 
-    class_word: str
-    score: float
-    box: Any
-    mask: Any
+    @property
+    def class_word(self) -> str:
+        """Its class."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Where it is seen, bool (H, W)."""
 
 
 class Detector(Protocol):

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import fingerprints, host
 from bench.fingerprints import REPOSITORY
@@ -88,7 +88,8 @@ class Painter:
 
 def omg_options(variant: Variant) -> OmgOptions:
     """The options of one of our variants."""
-    return OmgOptions(**{name: _ENUMS[name](value) if name in _ENUMS else value for name, value in variant.options})
+    values: dict[str, Any] = {name: _ENUMS.get(name, lambda v: v)(value) for name, value in variant.options}
+    return OmgOptions(**values)
 
 
 def _method(variant: Variant, resources: Resources) -> Method:

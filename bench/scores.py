@@ -97,7 +97,6 @@ class Scorer:
             for name, index in zip(case.names, found.assigned, strict=True)
         ]
         present, exact = measures.presence(instances, case.class_words)
-        known_layout = layout is not None
         return Score(
             cosines=found.cosines,
             verified=tuple(cosine >= self.threshold for cosine in found.cosines),
@@ -105,8 +104,8 @@ class Scorer:
             tint_errors=tuple(tints),
             present=present,
             exact=exact,
-            agreement=measures.layout_agreement(instances, layout) if known_layout else float("nan"),
-            occlusion=max(measures.occlusions(layout), default=0.0) if known_layout else float("nan"),
+            agreement=measures.layout_agreement(instances, layout) if layout is not None else float("nan"),
+            occlusion=max(measures.occlusions(layout), default=0.0) if layout is not None else float("nan"),
         )
 
 

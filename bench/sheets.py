@@ -63,7 +63,8 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> Image.Ima
     if not heights:
         raise ValueError("expected pictures to show, found none")
     widths = [
-        max((r.pictures[n].image.shape[1] for r in rows if r.pictures[n]), default=0) for n in range(len(columns))
+        max((picture.image.shape[1] for row in rows if (picture := row.pictures[n])), default=0)
+        for n in range(len(columns))
     ]
     height = max(heights) * SCALE
     lefts = [GAP_PX]

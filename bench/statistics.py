@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 RESAMPLES = 2000
 LEVEL = 0.95
+
+Case = TypeVar("Case", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], s
 
 
 def paired_difference(
-    first: Mapping[Hashable, float], second: Mapping[Hashable, float], seed: int = 0
+    first: Mapping[Case, float], second: Mapping[Case, float], seed: int = 0
 ) -> Estimate:  # fmt: skip
     """Mean of first - second over what both have: the same cases drawn by two methods, or single and multi of a case.
 
@@ -87,7 +90,7 @@ def paired_difference(
 
 
 def paired_ratio(
-    first: Sequence[Mapping[Hashable, float]], second: Sequence[Mapping[Hashable, float]], seed: int = 0
+    first: Sequence[Mapping[Case, float]], second: Sequence[Mapping[Case, float]], seed: int = 0
 ) -> Estimate:
     """Ratio of two methods' means of cells, resampled by case within cells.
 

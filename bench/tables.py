@@ -155,7 +155,9 @@ def mixing_table(plan: Plan, figures: Figures) -> list[Table]:
     """Table 5: what of a concept's likeness is its own, its companion's and a stranger's, beyond the true ones'."""
     rows = []
     for variant in plan.measured:
-        own, companion, stranger = [], [], []
+        own: list[float] = []
+        companion: list[float] = []
+        stranger: list[float] = []
         for case in plan.pair_cases:
             score = figures.scores.get(Draw(variant, case))
             if score is None:

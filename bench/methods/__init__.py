@@ -11,6 +11,7 @@ from bench.methods.merge import Merge
 from bench.methods.mix_of_show import MixOfShow
 from bench.methods.omg import Omg, OmgOptions
 from bench.methods.regional import RegionalPrompting
+from bench.methods.trained import custom_diffusion, dreambooth, textual_inversion
 
 if TYPE_CHECKING:
     from bench.methods.base import Method, Resources
@@ -27,8 +28,9 @@ METHODS: Mapping[str, Callable[[Resources], Method]] = MappingProxyType(
         "mix_of_show": MixOfShow,
         "regional_attention": RegionalPrompting,
         "latent_couple": LatentCouple,
-        # Here go those of bench/methods/trained.py: "dreambooth", "textual_inversion", "custom_diffusion". They draw
-        # `concept_prompt` within `weights.loaded(...)`.
+        "dreambooth": dreambooth,
+        "textual_inversion": textual_inversion,
+        "custom_diffusion": custom_diffusion,
         "omg": Omg,
         "omg_true_masks": omg_true_masks,
     }

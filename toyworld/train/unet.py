@@ -1,4 +1,4 @@
-"""Trains UNet and text encoder: `python -m toyworld.train.unet`; 5,000 steps take about 80 minutes on two cores.
+"""Trains UNet and text encoder: `python -m toyworld.train.unet`; 5,500 steps take about 90 minutes on two cores.
 
 Needs what `python -m toyworld.train.vae` made. The scenes are drawn and encoded once, into `scenes.pt`.
 """
@@ -51,7 +51,7 @@ class Bucket:
 
 def main(arguments: list[str]) -> int:
     """Train, or go on; writes unet.safetensors, text.safetensors and samples.png."""
-    given = options(__doc__, steps=5000).parse_args(arguments)
+    given = options(__doc__, steps=5500).parse_args(arguments)
     torch.manual_seed(given.seed)
     text, model = TextEncoder(), unet()
     buckets, scale = scenes(given.folder, text)

@@ -1,0 +1,1 @@
+"""The trained baselines of the paper's tables: joint DreamBooth, Textual Inversion, Custom Diffusion."""
