@@ -87,7 +87,7 @@ demo: install
 bench: install
 	$(PYTHON) -m bench
 
-# Go on where they were interrupted; training states and pictures are kept in .cache. Baselines that are there are left.
+# Go on where they were interrupted; training states and pictures are kept in .toyworld. Baselines that are there are left.
 toyworld-baselines: install
 	$(PYTHON) -m toyworld.train.baselines dreambooth textual_inversion custom_diffusion
 
@@ -102,4 +102,4 @@ clean:
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) toyworld/weights/baselines
+	rm -rf $(VENV) .toyworld toyworld/weights/baselines

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-RUNS = Path(__file__).resolve().parents[2] / ".cache" / "toyworld"
-"""Where training states live; never committed."""
+RUNS = Path(__file__).resolve().parents[2] / ".toyworld"
+"""Where training states live: hours of work, never committed, kept by `make clean`."""
 
 
 @dataclass(frozen=True)
