@@ -64,7 +64,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--count", type=int, help="pictures in a cell of table 2; the other tables follow it")
     add("--out", type=Path, default=REPOSITORY / "out" / "tables", help="folder for report and sheets")
     add("--weights", type=Path, default=TOY_WEIGHTS, help="folder of the checkpoint, LoRAs and instruments")
-    add("--cache", type=Path, default=REPOSITORY / ".toyworld" / "pictures", help="folder of the pictures already drawn")
+    add("--cache", type=Path, default=REPOSITORY / ".toyworld" / "pictures", help="folder of the pictures drawn so far")
     options = parser.parse_args(arguments)
     if options.count is not None and options.count < 1:
         parser.error(f"--count: expected 1 or more, found {options.count}")

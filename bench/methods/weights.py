@@ -18,13 +18,15 @@ def settle_networks() -> None:
     The host takes them out when a layer is next used, and from its backups: both would undo a change of weights.
     """
     import networks
+    import torch
     from modules import shared
 
     networks.load_networks([])
-    for module in shared.sd_model.modules():
-        if hasattr(module, "network_current_names"):
-            networks.network_apply_weights(module)
-            networks.network_reset_cached_weight(module)
+    with torch.no_grad():  # the host writes the weights in place
+        for module in shared.sd_model.modules():
+            if hasattr(module, "network_current_names"):
+                networks.network_apply_weights(module)
+                networks.network_reset_cached_weight(module)
 
 
 def forget_conds() -> None:
