@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from devhost.txt2img import Request, generate
+
 if TYPE_CHECKING:
     import torch
 
-SAMPLER, SCHEDULER = "DPM++ 2M", "Karras"
 HEIGHT_PX = 128
 CELL_PX = 8
 """Pixels of the picture in one latent cell."""
 LORA_WEIGHT = 1.0
-_EXTENSION = "OMG"
 
 Forward = Callable[..., "torch.Tensor"]
 """`CFGDenoiser.forward`: x (B, C, H, W), sigma (B,) and keywords to denoised (B, C, H, W)."""
 Wrap = Callable[[Any], Callable[[Forward], Forward]]
 """Given the run's CFGDenoiser just before sampling, when its networks are active: what to make of its `forward`."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Noise levels: `calls` of a run's denoiser calls, falling; `table` (T,) of the model's timesteps, rising."""
+
+    calls: tuple[float, ...]
+    table: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -58,30 +66,28 @@ class Host:
             LookupError: a LoRA isn't there; the host itself would draw on without it.
         """
         import networks
-        from modules import processing, scripts, shared
 
         if omg is not None and denoiser is not None:
             raise ValueError("expected omg or denoiser, found both: each wraps the run's denoiser")
         tags = "".join(f"<lora:{name}:{LORA_WEIGHT:g}>" for name in loras)
-        fields = {"prompt": prompt + tags, "seed": seed, "steps": self.steps, "width": width_px, "height": HEIGHT_PX,
-                  "cfg_scale": self.cfg_scale, "sampler_name": SAMPLER, "scheduler": SCHEDULER,
-                  "do_not_save_samples": True, "do_not_save_grid": True}  # fmt: skip
-        with ExitStack() as stack:
-            run = processing.StableDiffusionProcessingTxt2Img(sd_model=shared.sd_model, **fields)
-            p = stack.enter_context(closing(run))
-            p.is_api = True
-            p.scripts, p.script_args = scripts.scripts_txt2img, _script_args(scripts.scripts_txt2img, omg)
-            if denoiser is not None:
-                stack.enter_context(_wrapped(p, denoiser))
-            shared.state.begin(job="bench")
-            try:
-                images = processing.process_images(p).images
-            finally:
-                shared.state.end()
+        request = Request(prompt + tags, seed, self.steps, width_px, HEIGHT_PX, self.cfg_scale)
+        images = generate(request, omg, around=None if denoiser is None else lambda p: _wrapped(p, denoiser))
         active = [network.name for network in networks.loaded_networks]
         if active != list(loras):
             raise LookupError(f"expected the LoRAs {list(loras)} to be active, found {active}")
         return [np.asarray(image.convert("RGB")) for image in images]
+
+    def schedule(self) -> Schedule:
+        """The noise levels of every run; the sampler calls the denoiser once a step."""
+        from modules import processing, sd_samplers, shared
+
+        from lib_omg.host.model import schedule_sigmas
+
+        asked = Request("", 0)
+        run = processing.StableDiffusionProcessingTxt2Img(sd_model=shared.sd_model, scheduler=asked.scheduler)
+        with closing(run) as p:
+            sigmas = sd_samplers.create_sampler(asked.sampler, shared.sd_model).get_sigmas(p, self.steps)
+        return Schedule(tuple(sigmas[:-1].tolist()), schedule_sigmas())
 
 
 def boot(weights_dir: Path, **settings: Any) -> Host:
@@ -105,15 +111,6 @@ def boot(weights_dir: Path, **settings: Any) -> Host:
 def latent_size(width_px: int) -> tuple[int, int]:
     """(height, width) of a picture's latent in cells."""
     return HEIGHT_PX // CELL_PX, width_px // CELL_PX
-
-
-def _script_args(runner: Any, omg: Mapping[str, Any] | None) -> tuple[Any, ...]:
-    """Arguments of all scripts as their components stand, the extension's first one set."""
-    values = [getattr(component, "value", None) for component in runner.inputs]
-    values[0] = 0
-    script = next(s for s in runner.alwayson_scripts if s.title() == _EXTENSION)
-    values[script.args_from] = dict(omg) if omg is not None else False
-    return tuple(values)
 
 
 @contextmanager

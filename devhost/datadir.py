@@ -43,7 +43,8 @@ def make_data_dir(
     """
     checkpoint = weights_dir / CHECKPOINT
     if not checkpoint.exists():
-        raise FileNotFoundError(f"no {CHECKPOINT} in {weights_dir}; `make weights` puts it there")
+        cure = f"make it: python -m toyworld.train.assemble --out {weights_dir}"
+        raise FileNotFoundError(f"no {CHECKPOINT} in {weights_dir}; {cure}")
     models = target / "models" / "Stable-diffusion"
     loras = target / "models" / "Lora"
     for folder in (models, loras, target / "extensions", target / "embeddings"):

@@ -6,25 +6,31 @@ import argparse
 import logging
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from devhost.txt2img import SIDE_PX, Request, generate
+from toyworld.identity import CAST
+from toyworld.scene import caption
 
 if TYPE_CHECKING:
     from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PROMPT = "a man and a woman in the beach"
-MERGED = "a rex man and an ida woman in the beach<lora:rex:1><lora:ida:1>"
+NAMES = ("rex", "ida")
+"""A man and a woman of the cast."""
+CLASS_WORDS = [CAST[name].class_word for name in NAMES]
+PLACE, LIGHT = "beach", "day"
+PROMPT = caption(CLASS_WORDS, PLACE, LIGHT)
+MERGED = caption(CLASS_WORDS, PLACE, LIGHT, {i: CAST[name].words for i, name in enumerate(NAMES)})
 SETTINGS = {
     "concepts": [
-        {"class_word": "man", "loras": [{"name": "rex"}], "prompt_mode": "alone", "start": 0.2},
-        {"class_word": "woman", "loras": [{"name": "ida"}], "prompt_mode": "alone", "start": 0.2},
+        {"class_word": CAST[name].class_word, "loras": [{"name": name}], "prompt_mode": "alone", "start": 0.2}
+        for name in NAMES
     ],
     "view": "crop",
     "show_pictures": True,
 }
-SIZE_PX = 128
 SCALE = 2
 CAPTION_PX = 18
 
@@ -53,46 +59,35 @@ def main(arguments: list[str]) -> int:
 
 def make_pictures(seed: int) -> dict[str, Image.Image]:
     """The demo's pictures by name."""
-    plain = generate(PROMPT, seed)
-    final, layout, masks = generate(PROMPT, seed, SETTINGS)
+    plain = generate(Request(PROMPT, seed))
+    final, layout, masks = generate(Request(PROMPT, seed), SETTINGS)
+    merged = MERGED + "".join(map(lora_tag, NAMES))
     return {
         "plain": plain[0],
         "layout": layout,
         "masks": masks,
         "omg": final,
-        "merged-in-one-prompt": generate(MERGED, seed)[0],
-        "rex-alone": generate("a rex man in the beach<lora:rex:1>", seed)[0],
-        "ida-alone": generate("an ida woman in the beach<lora:ida:1>", seed)[0],
+        "merged-in-one-prompt": generate(Request(merged, seed))[0],
+        **{f"{name}-alone": generate(Request(alone(name), seed))[0] for name in NAMES},
     }
 
 
-def generate(prompt: str, seed: int, omg: dict[str, Any] | None = None) -> list[Image.Image]:
-    """One generation of the txt2img tab."""
-    from modules import processing, scripts, shared
+def alone(name: str) -> str:
+    """The prompt of one of the cast, with the LoRA."""
+    member = CAST[name]
+    return caption([member.class_word], PLACE, LIGHT, {0: member.words}) + lora_tag(name)
 
-    runner = scripts.scripts_txt2img
-    values = [getattr(component, "value", None) for component in runner.inputs]
-    values[0] = 0
-    script = next(s for s in runner.alwayson_scripts if s.title() == "OMG")
-    values[script.args_from] = omg if omg is not None else False
-    fields = {"prompt": prompt, "seed": seed, "steps": 25, "width": SIZE_PX, "height": SIZE_PX, "cfg_scale": 5.0,
-              "sampler_name": "DPM++ 2M", "scheduler": "Karras",
-              "do_not_save_samples": True, "do_not_save_grid": True}  # fmt: skip
-    with closing(processing.StableDiffusionProcessingTxt2Img(sd_model=shared.sd_model, **fields)) as p:
-        p.is_api = True
-        p.scripts, p.script_args = runner, tuple(values)
-        shared.state.begin(job="demo")
-        try:
-            return list(processing.process_images(p).images)
-        finally:
-            shared.state.end()
+
+def lora_tag(name: str) -> str:
+    """What calls a LoRA in a prompt."""
+    return f"<lora:{name}:1>"
 
 
 def contact_sheet(pictures: dict[str, Image.Image]) -> Image.Image:
     """All pictures in a row, captioned."""
     from PIL import Image, ImageDraw
 
-    side = SIZE_PX * SCALE
+    side = SIDE_PX * SCALE
     sheet = Image.new("RGB", (side * len(pictures), side + CAPTION_PX), (24, 24, 24))
     draw = ImageDraw.Draw(sheet)
     for column, (name, image) in enumerate(pictures.items()):

@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 CLIP_FOLDER = Path(__file__).resolve().parents[2] / "toyworld" / "weights" / "clip"
-CLIP_WIDTH, OPEN_CLIP_WIDTH = 64, 512
+CLIP = json.loads((CLIP_FOLDER / "config.json").read_text(encoding="utf8"))
+CLIP_WIDTH, OPEN_CLIP_WIDTH = CLIP["hidden_size"], 512
+CONTEXT_WIDTH = CLIP_WIDTH + OPEN_CLIP_WIDTH
 POOLED = 1024
 """Width of open_clip's RN50 pooled text; its other sizes are 512 wide, 12 layers, 63 M parameters."""
 SIZE_WIDTH = 256
@@ -23,7 +25,7 @@ UNET = {
     "adm_in_channels": POOLED + 6 * SIZE_WIDTH, "num_classes": "sequential", "use_checkpoint": False,
     "in_channels": 4, "out_channels": 4, "model_channels": 32, "attention_resolutions": [4, 2], "num_res_blocks": 2,
     "channel_mult": [1, 2, 4], "num_head_channels": 32, "use_spatial_transformer": True,
-    "use_linear_in_transformer": True, "transformer_depth": [1, 1, 2], "context_dim": CLIP_WIDTH + OPEN_CLIP_WIDTH,
+    "use_linear_in_transformer": True, "transformer_depth": [1, 1, 2], "context_dim": CONTEXT_WIDTH,
     "spatial_transformer_attn_type": "softmax", "legacy": False,
 }  # fmt: skip
 VAE = {
@@ -33,16 +35,19 @@ VAE = {
 
 LORA_LAYERS = {
     "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q": (64, 64),
-    "lora_unet_input_blocks_5_1_transformer_blocks_0_attn2_to_k": (64, 576),
-    "lora_unet_input_blocks_7_1_transformer_blocks_1_attn2_to_v": (128, 576),
+    "lora_unet_input_blocks_5_1_transformer_blocks_0_attn2_to_k": (64, CONTEXT_WIDTH),
+    "lora_unet_input_blocks_7_1_transformer_blocks_1_attn2_to_v": (128, CONTEXT_WIDTH),
     "lora_unet_input_blocks_8_1_proj_in": (128, 128),
     "lora_unet_middle_block_1_transformer_blocks_0_ff_net_0_proj": (1024, 128),
     "lora_unet_output_blocks_0_1_transformer_blocks_1_attn1_to_out_0": (128, 128),
-    "lora_unet_output_blocks_3_1_transformer_blocks_0_attn2_to_v": (64, 576),
+    "lora_unet_output_blocks_3_1_transformer_blocks_0_attn2_to_v": (64, CONTEXT_WIDTH),
     "lora_unet_output_blocks_5_0_in_layers_2": (64, 96, 3, 3),
     "lora_unet_label_emb_0_0": (128, POOLED + 6 * SIZE_WIDTH),
-    **{f"lora_te1_text_model_encoder_layers_0_self_attn_{p}_proj": (64, 64) for p in ("q", "k", "v", "out")},
-    "lora_te1_text_model_encoder_layers_1_mlp_fc1": (256, 64),
+    **{
+        f"lora_te1_text_model_encoder_layers_0_self_attn_{p}_proj": (CLIP_WIDTH, CLIP_WIDTH)
+        for p in ("q", "k", "v", "out")
+    },
+    "lora_te1_text_model_encoder_layers_1_mlp_fc1": (CLIP["intermediate_size"], CLIP_WIDTH),
     **{f"lora_te2_text_model_encoder_layers_3_self_attn_{p}_proj": (512, 512) for p in ("q", "k", "v", "out")},
     "lora_te2_text_model_encoder_layers_9_mlp_fc1": (2048, 512),
     "lora_te2_text_model_encoder_layers_9_mlp_fc2": (512, 2048),

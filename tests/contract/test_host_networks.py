@@ -14,7 +14,8 @@ import torch
 LAYER = "diffusion_model_input_blocks_1_1_transformer_blocks_0_attn2_to_q"
 KOHYA = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_q"
 CONV = "diffusion_model_input_blocks_1_0_in_layers_2"
-TEXT = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+"""Of the first level, as LAYER is: 64 wide."""
+TEXT = "text_model_encoder_layers_0_self_attn_q_proj"
 
 
 def _snapshot() -> dict[str, torch.Tensor]:
@@ -42,6 +43,14 @@ def test_the_toy_networks_are_listed() -> None:
     disk = networks.available_networks["rex"]
     assert (disk.name, disk.alias) == ("rex", "rex")
     assert Path(disk.filename).name == "rex.safetensors"
+
+
+def test_every_layer_the_toy_networks_name_is_found() -> None:
+    import networks
+
+    for name, disk in networks.available_networks.items():
+        named = {key.partition(".")[0] for key in safetensors.torch.load_file(disk.filename)}
+        assert len(networks.load_network(name, disk).modules) == len(named), name
 
 
 def test_a_network_changes_the_picture_and_weights_come_back_bit_exact() -> None:
@@ -97,10 +106,18 @@ def test_unknown_networks_are_told_and_left_out() -> None:
     assert networks.loaded_networks == []
 
 
+def _ones(layer: str) -> dict[str, torch.Tensor]:
+    """Two ranks of ones for a linear layer."""
+    from modules import shared
+
+    out, inside = shared.sd_model.network_layer_mapping[layer].weight.shape
+    return {"lora_up.weight": torch.ones(out, 2), "lora_down.weight": torch.ones(2, inside)}
+
+
 def test_each_multiplier_goes_where_it_belongs(tmp_path: Path) -> None:
-    weights = {"lora_up.weight": torch.ones(64, 2), "lora_down.weight": torch.ones(2, 64), "alpha": torch.tensor(1.0)}
-    unet = _module(KOHYA, weights, tmp_path)
-    text = _module(TEXT, weights, tmp_path)
+    alpha = {"alpha": torch.tensor(1.0)}
+    unet = _module(KOHYA, {**_ones(LAYER), **alpha}, tmp_path)
+    text = _module(f"lora_te_{TEXT}", {**_ones(f"transformer_{TEXT}"), **alpha}, tmp_path)
     for module in (unet, text):
         module.network.te_multiplier, module.network.unet_multiplier = 0.25, 0.75
     assert (unet.multiplier(), text.multiplier()) == (0.75, 0.25)
@@ -108,9 +125,8 @@ def test_each_multiplier_goes_where_it_belongs(tmp_path: Path) -> None:
 
 
 def test_both_key_namings_find_the_same_layer(tmp_path: Path) -> None:
-    weights = {"lora_up.weight": torch.ones(64, 2), "lora_down.weight": torch.ones(2, 64)}
-    one = _module(KOHYA, weights, tmp_path)
-    two = _module(LAYER.replace("diffusion_model", "lora_unet"), weights, tmp_path)
+    one = _module(KOHYA, _ones(LAYER), tmp_path)
+    two = _module(LAYER.replace("diffusion_model", "lora_unet"), _ones(LAYER), tmp_path)
     assert one.sd_module is two.sd_module
     assert one.sd_key == two.sd_key == LAYER
     assert one.sd_module.network_layer_name == LAYER

@@ -51,7 +51,6 @@ class _ByHand:
     start: int
     self_until: int
     concepts: int
-    size: tuple[int, int] = (16, 16)
     unet_call: int = -1
     maps: dict[tuple[int, str], torch.Tensor] = field(default_factory=dict)
 
@@ -128,8 +127,26 @@ def test_all_the_hosts_cpu_optimisations_are_tried() -> None:
     assert names <= set(_optimisations()), "an optimisation runs here that no test tries"
 
 
-def test_attention_over_the_limit_keeps_the_small_maps_and_says_so() -> None:
-    with harness.options(omg_ram_limit_mb=1.6, omg_vram_limit_mb=0), spy() as seen:
+def _kept_mb(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Attention that a run without a limit keeps."""
+    from lib_omg.core.store import AttentionStore
+
+    kept: list[int] = []
+    clear = AttentionStore.clear
+
+    def measured(store: AttentionStore) -> None:
+        kept.append(store.ram_bytes)
+        clear(store)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AttentionStore, "clear", measured)
+        harness.run(SETTINGS, steps=STEPS)
+    return max(kept) / 2**20
+
+
+def test_attention_over_the_limit_keeps_the_small_maps_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 0.8 * _kept_mb(monkeypatch)
+    with harness.options(omg_ram_limit_mb=limit, omg_vram_limit_mb=0), spy() as seen:
         made = harness.run(SETTINGS, steps=STEPS)
     store = seen.trace.attention
     assert store.dropped_cells == 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import boot_hosts
 import harness
 import pytest
 import torch
@@ -49,19 +50,25 @@ def test_on_changes_the_picture_and_leaves_nothing_behind() -> None:
     assert torch.equal(harness.latents(steps=6), plain)
 
 
-@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M", "Euler a", "DDIM"])
-def test_one_concept_everywhere_from_the_first_call_is_the_hosts_picture_with_that_lora(sampler: str) -> None:
+def _formats() -> list[str]:
+    """rex in every format the toy world has him in."""
+    folder = boot_hosts.REPOSITORY / "toyworld" / "weights"
+    return sorted(path.stem for path in folder.glob("rex*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [*(("rex", sampler) for sampler in ("DPM++ 2M", "Euler a", "DDIM")), *((name, "Euler") for name in _formats())],
+)
+def test_one_concept_everywhere_from_the_first_call_is_the_hosts_picture_with_that_lora(
+    name: str, sampler: str
+) -> None:
     """The whole-picture oracle."""
-    omg = {
-        "concepts": [
-            boxed("man", "rex", [0, 0, 1, 1], prompt="a rex man in the park", prompt_mode="own", start=0.0)
-        ],
-        "view": "whole",
-        "attention_strength": 0.0,
-    }  # fmt: skip
-    omg["concepts"][0]["loras"] = [{"name": "rex", "weight": 0.8}]
+    own = boxed("man", None, [0, 0, 1, 1], prompt="a rex man in the park", prompt_mode="own", start=0.0)
+    own["loras"] = [{"name": name, "weight": 0.8}]
+    omg = {"concepts": [own], "view": "whole", "attention_strength": 0.0}
     made = harness.latents(omg, sampler_name=sampler, steps=12)
-    wanted = harness.latents(prompt="a rex man in the park<lora:rex:0.8>", sampler_name=sampler, steps=12)
+    wanted = harness.latents(prompt=f"a rex man in the park<lora:{name}:0.8>", sampler_name=sampler, steps=12)
     plain = harness.latents(prompt="a rex man in the park", sampler_name=sampler, steps=12)
     torch.testing.assert_close(made, wanted, rtol=0, atol=TOLERANCE)
     assert float((plain - wanted).abs().max()) > 100 * TOLERANCE
