@@ -11,6 +11,7 @@ from PIL import Image
 
 from toyworld.drawing import Stand, draw_identity
 from toyworld.identity import CAST
+from toyworld.instruments.crops import dilated, eroded
 from toyworld.scene import LIGHTS, PLACES
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def scene_gain(image: np.ndarray, masks: Sequence[np.ndarray], place: str) -> np
     people = np.zeros(image.shape[:2], bool)
     for mask in masks:
         people |= mask
-    return fit_gain(image[~_grown(_grown(people))], np.array(PLACES[place], np.float64))
+    return fit_gain(image[~dilated(dilated(people))], np.array(PLACES[place], np.float64))
 
 
 def person_gain(image: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray | None:
@@ -102,7 +103,7 @@ def person_gain(image: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray | 
     Returns:
         Gains (3,); None where there is too little of it.
     """
-    inner = ~_grown(~mask)
+    inner = eroded(mask)
     return fit_gain(image[inner if inner.sum() >= LEAST_PIXELS else mask], palette(CAST[name].identity))
 
 
@@ -111,13 +112,3 @@ def tint_error(person: np.ndarray | None, scene: np.ndarray | None) -> float:
     if person is None or scene is None:
         return float("nan")
     return float(np.abs(np.log(person / scene)).mean())
-
-
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """A bool mask (H, W) grown by one pixel to the four sides."""
-    grown = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:-1] |= mask[1:]
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    return grown

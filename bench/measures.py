@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,37 +15,14 @@ from toyworld.identity import CAST, Member
 from toyworld.instruments.measures import mask_iou
 from toyworld.scene import LIGHTS, PLACES, draw_scene
 
+if TYPE_CHECKING:
+    from bench.instruments import Detector, Embedder, Found
+
 REFERENCES = 8
 """True pictures behind a reference."""
 OCCLUDED = 0.2
 """Hidden share from which on an instance counts as occluded."""
 _HEAD_SHARE = 0.3
-
-
-class Found(Protocol):
-    """What a detector says of one instance."""
-
-    @property
-    def class_word(self) -> str:
-        """Its class."""
-
-    @property
-    def mask(self) -> np.ndarray:
-        """Where it is seen, bool (H, W)."""
-
-
-class Detector(Protocol):
-    """Finds instances in pictures uint8 (H, W, 3)."""
-
-    def detect(self, images: Sequence[np.ndarray]) -> Sequence[Sequence[Found]]:
-        """The instances of every picture."""
-
-
-class Embedder(Protocol):
-    """Turns instances into unit vectors that are near for the same individual."""
-
-    def embed(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Any:
-        """Vectors (n, D) of n instances, each given by its picture uint8 (H, W, 3) and mask bool (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +152,6 @@ def align(instances: Sequence[Instance], names: Sequence[str], known: Mapping[st
         0.0 if index is None else float(every[index, own[row]]) for row, index in enumerate(assigned)
     )  # fmt: skip
     return Alignment(assigned, cosines, likeness)
-
-
-def detection_rate(cosines: Sequence[float], threshold: float) -> float:
-    """Share of concepts that are recognised: their cosine reaches the verification threshold."""
-    return float(np.mean([cosine >= threshold for cosine in cosines]))
 
 
 def presence(instances: Sequence[Instance], class_words: Sequence[str]) -> tuple[float, bool]:

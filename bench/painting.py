@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from bench.cases import Case
     from bench.host import Host
-    from bench.methods.base import Detector, Method
+    from bench.instruments import Detector
+    from bench.methods.base import Method
 
 logger = logging.getLogger(__name__)
 _ENUMS = {"view": View, "prompt_form": PromptForm}
@@ -138,7 +139,7 @@ def _options(draw: Draw) -> object:
         return []
     options = omg_options(draw.variant)
     settings = OmgSettings.from_dict(options.settings(draw.case)).to_dict(complete=True)
-    return [settings, options.true_masks, options.growth_px]
+    return [settings, options.true_masks, options.growth_px, options.switch]
 
 
 def _code(method: str) -> str:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from bench import gallery, methods, plans
 from bench.bars import bars
 from bench.fingerprints import REPOSITORY
-from bench.pictures import replacing
 from bench.plans import METHODS, Plan
 from bench.report import Report, as_json, as_text
 from bench.runs import Run
 from bench.tables import TABLES, Figures
 from devhost.datadir import TOY_WEIGHTS
+from toyworld.writing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +12,10 @@ from PIL import Image
 
 from bench import measures
 from bench.measures import Instance
+from toyworld.writing import replacing
 
 if TYPE_CHECKING:
-    from bench.measures import Detector, Embedder
+    from bench.instruments import Detector, Embedder
     from bench.plans import Draw
 
 BATCH = 64
@@ -70,18 +69,6 @@ class Album:
 
     def _path(self, draw: Draw) -> Path:
         return self.folder / f"{self.key(draw)}.png"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file to write that takes its place only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _save(path: Path, instances: Sequence[Instance]) -> None:

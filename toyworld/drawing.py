@@ -48,17 +48,20 @@ def _block(d: ImageDraw.ImageDraw, x: float, y0: float, y1: float, half: float, 
 
 
 def _pattern(d: ImageDraw.ImageDraw, box: tuple[float, float, float, float], identity: Identity) -> None:
-    """Fill a box with the identity's pattern: bold, three periods high."""
+    """Fill a box with the identity's pattern, bold: finer ones get lost in latents of 8 px a cell."""
+    if identity.pattern == "plain":
+        return
     x0, y0, x1, y1 = box
     colour = COLOURS[identity.pattern_colour]
-    width, height = (x1 - x0) / 3, (y1 - y0) / 3
-    for row in range(3):
+    periods = 3 if identity.pattern == "checks" else 2
+    width, height = (x1 - x0) / periods, (y1 - y0) / periods
+    for row in range(periods):
         if identity.pattern == "stripes":
             d.rectangle([x0, y0 + height * (row + 0.5), x1, y0 + height * (row + 1)], fill=colour)
-        for column in range(3):
+        for column in range(periods):
             x, y = x0 + width * (column + 0.5), y0 + height * (row + 0.5)
             if identity.pattern == "dots":
-                _oval(d, x, y, width * 0.34, height * 0.34, colour)
+                _oval(d, x, y, width * 0.35, height * 0.35, colour)
             if identity.pattern == "checks" and (row + column) % 2:
                 d.rectangle([x - width / 2, y - height / 2, x + width / 2, y + height / 2], fill=colour)
 

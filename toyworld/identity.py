@@ -153,7 +153,7 @@ CAST: Mapping[str, Member] = MappingProxyType(
             _member("mia", "woman", "bun", hair="blue", skin="dark", top="orange", bottom="red",
                     pattern="checks", pattern_colour="white", accessory="none"),
             _member("ace", "dog", "pointed", hair="ginger", top="blue", pattern="dots", pattern_colour="white"),
-            _member("ming", "vase", "round", top="white", bottom="pink", pattern="stripes", pattern_colour="blue",
+            _member("ming", "vase", "round", top="blue", bottom="pink", pattern="stripes", pattern_colour="white",
                     accessory="handles"),
             _member("lux", "lamp", "cone", top="red", bottom="black", pattern="dots", pattern_colour="yellow"),
         )

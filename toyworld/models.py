@@ -1,20 +1,19 @@
-"""The networks of the toy checkpoint, in Stable Diffusion 1.5's block layout, built of ldm's own classes."""
+"""The networks of the toy checkpoint, in Stable Diffusion 1.5's block layout: those that devhost draws with."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ldm.modules.diffusionmodules.model import Decoder, Encoder
 from ldm.modules.diffusionmodules.openaimodel import UNetModel
-from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from ldm.modules.diffusionmodules.util import make_beta_schedule
+
+from devhost.webui.modules.latent_diffusion import AutoencoderKL, FrozenCLIPEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 CLIP_DIR = Path(__file__).resolve().parent / "clip"
@@ -52,32 +51,18 @@ UNET_CONFIG: dict[str, Any] = {
 }
 
 
-class Autoencoder(torch.nn.Module):
-    """Pictures (B, 3, H, W) in [-1, 1] to latents (B, 4, H/8, W/8) and back; keys as in SD1 files."""
+class Autoencoder(AutoencoderKL):
+    """Pictures (B, 3, H, W) in [-1, 1] to latents (B, 4, H/8, W/8), not yet scaled, and back; keys as in SD1 files."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.encoder = Encoder(**VAE_CONFIG)
-        self.decoder = Decoder(**VAE_CONFIG)
-        self.quant_conv = torch.nn.Conv2d(8, 8, 1)
-        self.post_quant_conv = torch.nn.Conv2d(4, 4, 1)
-
-    def encode(self, pixels: torch.Tensor) -> DiagonalGaussianDistribution:
-        """Distribution of the latent, not yet scaled."""
-        return DiagonalGaussianDistribution(self.quant_conv(self.encoder(pixels)))
-
-    def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Picture of a latent that is not scaled."""
-        return self.decoder(self.post_quant_conv(latent))
+        super().__init__(VAE_CONFIG, VAE_CONFIG["z_channels"])
 
 
-class TextEncoder(torch.nn.Module):
+class TextEncoder(FrozenCLIPEmbedder):
     """Prompts to CLIP's last hidden state (B, 77, C)."""
 
     def __init__(self, folder: Path = CLIP_DIR) -> None:
-        super().__init__()
-        self.tokenizer = CLIPTokenizer.from_pretrained(str(folder))
-        self.transformer = CLIPTextModel(CLIPTextConfig.from_pretrained(str(folder)))
+        super().__init__(str(folder))
 
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
         """Token ids (B, 77) of prompts, padded as the WebUI pads them."""
@@ -95,20 +80,8 @@ def unet() -> UNetModel:
     return UNetModel(**UNET_CONFIG)
 
 
+@cache
 def alphas_cumprod() -> torch.Tensor:
-    """Cumulative product of the alphas (1000,), as SD1's "linear" schedule has them."""
-    betas = torch.linspace(LINEAR_START**0.5, LINEAR_END**0.5, TIMESTEPS, dtype=torch.float64) ** 2
-    return torch.cumprod(1 - betas, 0).float()
-
-
-def to_pixels(images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Pictures uint8 (H, W, 3) of one size to a contiguous tensor (B, 3, H, W) in [-1, 1]."""
-    # (B, H, W, 3) -> (B, 3, H, W); contiguous: channels_last makes the backward pass 2.5 times slower on a CPU
-    stacked = torch.stack([torch.from_numpy(image) for image in images]).permute(0, 3, 1, 2).contiguous()
-    return stacked.float().div_(127.5).sub_(1)
-
-
-def to_images(pixels: torch.Tensor) -> list[np.ndarray]:
-    """Tensor (B, 3, H, W) in [-1, 1] to pictures uint8 (H, W, 3)."""
-    scaled = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte()
-    return [image.permute(1, 2, 0).contiguous().numpy() for image in scaled]  # (3, H, W) -> (H, W, 3)
+    """Cumulative product of the alphas (1000,), as SD1's "linear" schedule has them: always the same tensor."""
+    betas = make_beta_schedule("linear", TIMESTEPS, linear_start=LINEAR_START, linear_end=LINEAR_END)
+    return torch.cumprod(1 - torch.as_tensor(betas), 0).float()

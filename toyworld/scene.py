@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from toyworld.drawing import Stand, draw_identity
 from toyworld.identity import CLASSES, PEOPLE, PLURALS, Colour, Identity, random_identity
+from toyworld.masks import pixel_box
 
 HEIGHT_PX = 128
 WIDTHS_PX: Mapping[int, tuple[int, ...]] = MappingProxyType(
@@ -55,8 +56,7 @@ class Instance:
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Box of what is visible, (x0, y0, x1, y1) in pixels, ends excluded."""
-        rows, columns = np.nonzero(self.visible)
-        return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+        return pixel_box(self.visible)
 
     @property
     def occlusion(self) -> float:
@@ -102,6 +102,11 @@ def caption(class_words: Sequence[str], place: str, light: str, words: Mapping[i
     parts = [f"{article[n]} {n}" if count == 1 else f"{COUNTS[count]} {plural[n]}" for n, count in groups.items()]
     who = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"{who} in the {place}" + ("" if light == "day" else f" at {light}")
+
+
+def place_and_light(index: int) -> tuple[str, str]:
+    """Place and light of a series' picture: all places in one light, then all in the next, and round again."""
+    return list(PLACES)[index % len(PLACES)], list(LIGHTS)[index // len(PLACES) % len(LIGHTS)]
 
 
 def random_identities(rng: random.Random, count: int | None = None) -> list[Identity]:

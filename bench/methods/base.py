@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bench.cases import Case
     from bench.host import Host
+    from bench.instruments import Detector
 
 Segment = Callable[[np.ndarray], Sequence[Found]]
 """A picture uint8 (H, W, 3) to what is in it."""
@@ -35,18 +36,11 @@ class Method(Protocol):
         """The picture uint8 (128, W, 3) of a case; the host is left as it was."""
 
 
-class Detector(Protocol):
-    """The slice of toyworld's detector that regions need."""
-
-    def detect(self, images: Sequence[np.ndarray]) -> Sequence[Sequence[Any]]:
-        """For every image its detections, each with `class_word` and `mask` (H, W), 0 to 1 or bool."""
-
-
 def segment_with(detector: Detector) -> Segment:
     """A detector as a `Segment`."""
 
     def segment(image: np.ndarray) -> list[Found]:
-        return [(found.class_word, np.asarray(found.mask) > 0.5) for found in detector.detect([image])[0]]
+        return [(found.class_word, np.asarray(found.mask, bool)) for found in detector.detect([image])[0]]
 
     return segment
 

@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.host import latent_size
 from lib_omg.core.masks import finish
-from lib_omg.core.settings import MaskSource, OnMissing, PromptMode, View
+from lib_omg.core.schedule import first_call, fraction_to_sigma, size_correction
+from lib_omg.core.settings import MaskSource, OmgSettings, OnMissing, PromptMode, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.cases import Case
+    from bench.host import Schedule
     from bench.methods.base import Resources
 
 _OF_PICTURE = (
@@ -39,12 +42,17 @@ class PromptForm(str, Enum):
     ALONE_THEN_SCENE = "alone, then scene"
 
 
+TWO_PROMPTS = frozenset({PromptForm.SCENE_THEN_ALONE, PromptForm.ALONE_THEN_SCENE})
+"""The forms that take a second prompt at a noise level."""
+
+
 @dataclass(frozen=True)
 class OmgOptions:
     """What a table varies; None is the extension's own default.
 
     Attributes:
-        switch: fraction of the steps after which a prompt form of two prompts takes the second.
+        switch: where a prompt form of two prompts takes the second: a noise level, told as `start` is, as a fraction of
+            the reference schedule, and lowered for small pictures where the start is.
         true_masks: the segmenter's masks of the layout picture instead of those found by attention.
         growth_px: how far true masks grow; the extension takes painted masks as they are.
         lora_weight, te_weight: of every concept's LoRA. The rest: see `OmgSettings` and `ConceptSettings`.
@@ -66,37 +74,47 @@ class OmgOptions:
     feather_px: float | None = None
     dilation_px: float | None = None
 
-    def settings(self, case: Case, masks: Sequence[NDArray[np.bool_]] | None = None) -> dict[str, Any]:
+    def switch_call(self, schedule: Schedule, width_px: int) -> int:
+        """Index of a run's first denoiser call that hears the second of two prompts."""
+        size = latent_size(width_px)
+        corrected = OmgSettings.size_correction if self.size_correction is None else self.size_correction
+        sigma = fraction_to_sigma(self.switch, schedule.table) * (size_correction(*size) if corrected else 1.0)
+        return first_call(schedule.calls, sigma)
+
+    def settings(
+        self, case: Case, masks: Sequence[NDArray[np.bool_]] | None = None, switch_call: int = 0
+    ) -> dict[str, Any]:
         """The extension's settings in the form its API takes.
 
         Args:
             masks: of every concept, (H, W) in pixels; None for masks by attention.
+            switch_call: see `switch_call`; only forms of two prompts ask for it.
         """
         painted = [None] * len(case.names) if masks is None else [as_png(mask) for mask in grown(masks, self.growth_px)]
-        concepts = [self._concept(case, index, mask) for index, mask in enumerate(painted)]
+        concepts = [self._concept(case, index, mask, switch_call) for index, mask in enumerate(painted)]
         return {"concepts": concepts, "on_missing": OnMissing.SKIP.value, **_given(self, _OF_PICTURE)}
 
-    def _concept(self, case: Case, index: int, mask: str | None) -> dict[str, Any]:
+    def _concept(self, case: Case, index: int, mask: str | None, switch_call: int) -> dict[str, Any]:
         lora: dict[str, Any] = {"name": case.names[index], "weight": self.lora_weight, **_given(self, ("te_weight",))}
         concept: dict[str, Any] = {
             # two men are "two men" in the prompt: the word to find is there once, for both
             "class_word": case.layout_word(index),
             "loras": [lora],
             "prompt_mode": PromptMode.OWN.value,
-            "prompt": self._prompt(case, index),
+            "prompt": self._prompt(case, index, switch_call),
             **_given(self, _OF_CONCEPT),
         }
         if mask is not None:
             concept |= {"mask_source": MaskSource.PAINTED.value, "mask": mask}
         return concept
 
-    def _prompt(self, case: Case, index: int) -> str:
+    def _prompt(self, case: Case, index: int, switch_call: int) -> str:
         scene, alone = case.scene_prompt(index), case.own_prompt(index)
         forms = {
             PromptForm.SCENE: scene,
             PromptForm.ALONE: alone,
-            PromptForm.SCENE_THEN_ALONE: f"[{scene}:{alone}:{self.switch:g}]",
-            PromptForm.ALONE_THEN_SCENE: f"[{alone}:{scene}:{self.switch:g}]",
+            PromptForm.SCENE_THEN_ALONE: edited(scene, alone, switch_call),
+            PromptForm.ALONE_THEN_SCENE: edited(alone, scene, switch_call),
         }
         return forms[self.prompt_form]
 
@@ -113,8 +131,20 @@ class Omg:
     def draw(self, case: Case) -> np.ndarray:
         """See `Method`; without true masks to be had, masks are attention's; who isn't found there is left out."""
         masks = self.resources.masks(case) if self.options.true_masks else None
-        settings = self.options.settings(case, masks)
+        switch_call = 0
+        if self.options.prompt_form in TWO_PROMPTS:
+            switch_call = self.options.switch_call(self.resources.host.schedule(), case.width_px)
+        settings = self.options.settings(case, masks, switch_call)
         return self.resources.host.draw(case.layout_prompt, case.seed, case.width_px, omg=settings)[0]
+
+
+def edited(first: str, second: str, switch_call: int) -> str:
+    """Prompt editing by which the host hears one prompt before a denoiser call, another from it on.
+
+    The host keeps the first prompt up to and with the call that it is given, counted from 0, and takes 0 for "never".
+    So the first prompt can't be heard in the first call alone; the second is then heard there too.
+    """
+    return f"[{first}:{second}:{max(switch_call - 1, 0)}]"
 
 
 def _given(options: OmgOptions, names: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lib_omg.core.masks import box_mask
+from toyworld.masks import pixel_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,13 +48,8 @@ def assigned(class_words: Sequence[str], found: Sequence[Found]) -> list[NDArray
 def box_of(mask: NDArray[np.bool_]) -> Box:
     """Box around a mask (H, W) that isn't empty."""
     height, width = mask.shape
-    rows, columns = np.nonzero(mask)
-    return (
-        float(columns.min() / width),
-        float(rows.min() / height),
-        float((columns.max() + 1) / width),
-        float((rows.max() + 1) / height),
-    )
+    x0, y0, x1, y1 = pixel_box(mask)
+    return x0 / width, y0 / height, x1 / width, y1 / height
 
 
 def equal_columns(count: int) -> list[Box]:

@@ -10,15 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from bench.cases import Case
+from bench.cases import CROWD_WIDTHS_PX, Case
+from bench.host import Schedule
 from bench.methods import METHODS
 from bench.methods.attention import RegionalAttention
 from bench.methods.base import Resources, segment_with
 from bench.methods.fusion import Moments, flat_inputs, fuse, fused_layer, fusion_error
-from bench.methods.omg import OmgOptions, PromptForm, as_png, grown
+from bench.methods.omg import Omg, OmgOptions, PromptForm, as_png, edited, grown
 from bench.methods.regions import WHOLE, assigned, box_of, columns_between, equal_columns, shares
+from devhost.webui.modules import prompt_schedule
 from lib_omg.core.rows import RowCursor, global_rows
-from lib_omg.core.settings import MaskSource, OmgSettings, View
+from lib_omg.core.schedule import first_call, fraction_to_sigma, sigmas_from_alphas, size_correction
+from lib_omg.core.settings import DEFAULT_START, MaskSource, OmgSettings, View
 from lib_omg.vision.painted import to_array
 
 HEIGHT, WIDTH = 128, 128
@@ -310,13 +313,73 @@ def test_what_a_table_varies_arrives() -> None:
     [
         (PromptForm.SCENE, "a rex man and a woman in the park"),
         (PromptForm.ALONE, "a rex man in the park"),
-        (PromptForm.SCENE_THEN_ALONE, "[a rex man and a woman in the park:a rex man in the park:0.25]"),
-        (PromptForm.ALONE_THEN_SCENE, "[a rex man in the park:a rex man and a woman in the park:0.25]"),
+        (PromptForm.SCENE_THEN_ALONE, "[a rex man and a woman in the park:a rex man in the park:11]"),
+        (PromptForm.ALONE_THEN_SCENE, "[a rex man in the park:a rex man and a woman in the park:11]"),
     ],
 )
 def test_prompt_forms(form: PromptForm, prompt: str) -> None:
-    settings = OmgOptions(prompt_form=form, switch=0.25).settings(PAIR)
+    settings = OmgOptions(prompt_form=form).settings(PAIR, switch_call=12)
     assert settings["concepts"][0]["prompt"] == prompt
+
+
+def karras(steps: int) -> list[float]:
+    """Noise levels of a run's denoiser calls (Karras et al. 2022, eq. 5), for Stable Diffusion's highest and lowest."""
+    return (np.linspace(14.615 ** (1 / 7), 0.0292 ** (1 / 7), steps) ** 7).tolist()
+
+
+def noise_table() -> torch.Tensor:
+    """Noise levels of Stable Diffusion's timesteps (1000,)."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    return sigmas_from_alphas(torch.cumprod(1 - betas, 0))
+
+
+def heard(prompt: str, steps: int) -> list[str]:
+    """What the host hears of a prompt at every denoiser call."""
+    entries = prompt_schedule.schedule(prompt, steps, None, old=False)
+    return [next(str(text) for last, text in entries if call <= int(last)) for call in range(steps)]
+
+
+@pytest.mark.parametrize("steps", [2, 7, 20, 50])
+def test_the_host_hears_the_first_prompt_just_while_there_is_more_noise(steps: int) -> None:
+    calls = karras(steps)
+    for sigma in (20.0, 0.001, *calls, *(1.01 * level for level in calls), *(0.99 * level for level in calls)):
+        expected = ["a" if level > 1.0001 * sigma else "b" for level in calls]
+        found = heard(edited("a", "b", first_call(calls, sigma)), steps)
+        if expected.count("a") == 1:  # which the host can't say
+            expected[0] = "b"
+        assert found == expected, sigma
+
+
+@pytest.mark.parametrize("width_px", sorted(set(CROWD_WIDTHS_PX.values())))
+@pytest.mark.parametrize("corrected", [True, False])
+def test_concepts_hear_both_prompts_and_change_at_one_noise_level(width_px: int, corrected: bool) -> None:
+    """Half of the steps are gone before concepts of small pictures begin: counted so, they heard the second alone."""
+    options, later = OmgOptions(size_correction=corrected), OmgOptions(size_correction=corrected, switch=0.6)
+    as_start = OmgOptions(size_correction=corrected, switch=DEFAULT_START)
+    levels = []
+    for steps in (20, 40, 80):
+        schedule = Schedule(tuple(karras(steps)), noise_table())
+        start, switch, end = (o.switch_call(schedule, width_px) for o in (as_start, options, later))
+        assert start + 1 < switch < end < steps - 4
+        levels.append(schedule.calls[switch])
+    factor = size_correction(HEIGHT // 8, width_px // 8) if corrected else 1.0
+    expected = fraction_to_sigma(0.5, noise_table()) * factor
+    assert all(0.7 * expected < level <= expected for level in levels)
+    assert levels[-1] == pytest.approx(expected, rel=0.12)
+
+
+def test_only_forms_of_two_prompts_ask_for_the_schedule() -> None:
+    made = resources()
+    host: Any = made.host
+    host.schedule = lambda: Schedule(tuple(karras(20)), noise_table())
+    Omg(made, OmgOptions(prompt_form=PromptForm.ALONE_THEN_SCENE)).draw(PAIR)
+    prompts = [concept["prompt"] for concept in host.asked[-1][-1]["omg"]["concepts"]]
+    # 1.56 of noise at half of the reference schedule, 0.55 in a latent of 16 x 16; calls 12 and 13 have 0.565 and 0.396
+    assert [heard(prompt, 20) for prompt in prompts] == [
+        [PAIR.own_prompt(index)] * 13 + [PAIR.scene_prompt(index)] * 7 for index in range(2)
+    ]
+    del host.schedule
+    Omg(made, OmgOptions(prompt_form=PromptForm.ALONE)).draw(PAIR)
 
 
 def test_two_of_one_class_share_the_word_of_the_prompt() -> None:

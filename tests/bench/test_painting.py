@@ -10,6 +10,7 @@ import pytest
 from bench import host, plans
 from bench.cases import Case
 from bench.methods import METHODS
+from bench.methods.omg import PromptForm
 from bench.painting import Keys, Painter, omg_options
 from bench.plans import LAYOUT, MERGE, OURS, OURS_TRUE_MASKS, PROMPTS, TRUTH, Draw, Variant, ours
 from lib_omg.core.settings import DEFAULT_START
@@ -38,6 +39,12 @@ def test_every_picture_has_its_own_key(weights: Path) -> None:
 
 def test_saying_a_default_is_no_other_picture(weights: Path) -> None:
     assert key(weights, ours("start", start=DEFAULT_START)) == key(weights, OURS)
+
+
+def test_another_noise_level_to_switch_at_is_another_picture(weights: Path) -> None:
+    form = PromptForm.SCENE_THEN_ALONE.value
+    keys = {key(weights, ours("switched", prompt_form=form, switch=switch)) for switch in (0.4, 0.5, 0.6)}
+    assert len(keys) == 3
 
 
 @pytest.mark.parametrize("name", ["toy.safetensors", "loras/rex.safetensors", "detector.safetensors"])

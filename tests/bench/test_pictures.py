@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import fingerprints, pictures
+from bench import fingerprints
 from bench.cases import Case
 from bench.pictures import Album
 from bench.plans import MERGE, OURS, Draw
@@ -88,17 +88,6 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     for draw in DRAWS:
         kept.picture(draw)
     assert painter.painted == DRAWS
-
-
-def test_a_half_written_file_never_takes_its_place(tmp_path: Path) -> None:
-    def write_half() -> None:
-        with pictures.replacing(tmp_path / "report.json") as part:
-            part.write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_half()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_instances_are_kept_with_the_picture(tmp_path: Path) -> None:

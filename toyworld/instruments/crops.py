@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from toyworld.masks import pixel_box
+
 CROP_SIZE = (80, 64)
 """Height and width of a crop, in pixels: people are taller than wide."""
 MARGIN_FRACTION = 0.04
@@ -47,15 +49,9 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """(y0, y1, x0, x1) of a mask, ends excluded; stray pixels and hairlines do not widen it."""
     core = eroded(mask)
     grown = 1 if core.any() else 0
-    chosen = core if core.any() else mask
-    rows, columns = np.flatnonzero(chosen.any(1)), np.flatnonzero(chosen.any(0))
+    x0, y0, x1, y1 = pixel_box(core if core.any() else mask)
     height, width = mask.shape
-    return (
-        max(0, int(rows[0]) - grown),
-        min(height, int(rows[-1]) + 1 + grown),
-        max(0, int(columns[0]) - grown),
-        min(width, int(columns[-1]) + 1 + grown),
-    )
+    return max(0, y0 - grown), min(height, y1 + grown), max(0, x0 - grown), min(width, x1 + grown)
 
 
 def eroded(mask: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the instruments learn from: scenes and their truth, worn as generated pictures are.
+"""What the instruments learn from: scenes and their truth, worn or decoded by the autoencoder.
 
 No torch, for this runs in forked processes.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -30,10 +31,19 @@ from toyworld.identity import (
 from toyworld.instruments.crops import crop, dilated, eroded
 from toyworld.scene import HEIGHT_PX, WIDTHS_PX, Scene, draw_scene, random_identities
 
+if TYPE_CHECKING:
+    from toyworld.instruments.decoded import Pool
+
 DETECTOR_PIXELS = 16 * 128 * 128
 """Pixels of a detector's batch: 16 pictures of 128x128, fewer of wider ones."""
 HEAT_RADIUS_PX = 5.0
 FAMILIES, VIEWS = 16, 4
+DECODED_SHARE = 0.5
+"""Of the detector's pictures, how many come out of the autoencoder."""
+DECODED_FAMILIES, SHOWINGS = 12, 2
+"""Of the embedder's families, so many are seen decoded, in so many of their views; drawn in the others."""
+WORN_SHARE = 0.5
+"""Of decoded pictures, how many are worn besides."""
 TELLING_PX = 40
 """Two individuals look different when that many pixels of a portrait differ in a channel by `TELLING_LEVEL`."""
 TELLING_LEVEL = 40
@@ -74,21 +84,30 @@ class ViewBatch:
     attributes: np.ndarray
 
 
-def scene_batch(seed: int, step: int) -> SceneBatch:
-    """The detector's batch of a step; all pictures are of one width."""
+def scene_batch(seed: int, step: int, pool: Pool | None = None) -> SceneBatch:
+    """The detector's batch of a step; all pictures are of one width, `DECODED_SHARE` of them from the pool."""
     rng = random.Random(f"detector {seed} {step}")
     width = rng.choice(WIDTHS_PX[len(random_identities(rng))])
+    kept = [] if pool is None else pool.of_width(width)
     images: list[np.ndarray] = []
     truths: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     while len(images) < DETECTOR_PIXELS // (HEIGHT_PX * width):
-        identities = random_identities(rng)
-        if width not in WIDTHS_PX[len(identities)]:
-            continue
-        scene = draw_scene(rng, identities, width_px=width)
-        images.append(wear(rng, scene.image))
+        if pool is not None and kept and rng.random() < DECODED_SHARE:
+            scene = pool.scene(rng.choice(kept))
+            images.append(wear_some(rng, scene.image))
+        else:
+            scene = _scene_of_width(rng, width)
+            images.append(wear(rng, scene.image))
         truths.append(scene_truth(scene))
     semantic, heat, offsets = (np.stack([truth[part] for truth in truths]) for part in range(3))
     return SceneBatch(np.stack(images), semantic, heat, offsets)
+
+
+def _scene_of_width(rng: random.Random, width_px: int) -> Scene:
+    while True:
+        identities = random_identities(rng)
+        if width_px in WIDTHS_PX[len(identities)]:
+            return draw_scene(rng, identities, width_px=width_px)
 
 
 def scene_truth(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,16 +126,21 @@ def scene_truth(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return semantic, heat, offsets
 
 
-def view_batch(seed: int, step: int) -> ViewBatch:
-    """The embedder's batch of a step: families of two who differ in one attribute, each seen in `VIEWS` scenes."""
+def view_batch(seed: int, step: int, pool: Pool | None = None) -> ViewBatch:
+    """The embedder's batch of a step: families of two who differ in one attribute, each seen in `VIEWS` scenes.
+
+    Those who come from the pool are seen decoded `SHOWINGS` times and drawn for the rest: drawn and generated
+    pictures of one individual are to be alike.
+    """
     rng = random.Random(f"embedder {seed} {step}")
-    identities: list[Identity] = []
-    for _ in range(FAMILIES):
+    identities, crops, who = ([], [], []) if pool is None else _decoded_views(rng, pool)
+    decoded = len(identities)
+    while len(identities) < 2 * FAMILIES:
         first = random_identity(rng, rng.choices(CLASSES, (4, 4, 2, 2, 2))[0])
         identities += [first, sibling(rng, first)]
-    crops, who = [], []
-    for _ in range(VIEWS):
-        left = rng.sample(range(len(identities)), len(identities))
+    for turn in range(VIEWS):
+        present = range(decoded if turn < SHOWINGS else 0, len(identities))
+        left = rng.sample(present, len(present))
         while left:
             chosen, left = left[: (size := rng.choice((1, 2, 2, 3)))], left[size:]
             scene = draw_scene(rng, [identities[index] for index in chosen], width_px=HEIGHT_PX)
@@ -125,6 +149,31 @@ def view_batch(seed: int, step: int) -> ViewBatch:
             who += chosen
     values = [attribute_values(identity) for identity in identities]
     return ViewBatch(np.stack(crops), np.array(who), np.array([values[index] for index in who]))
+
+
+def _decoded_views(rng: random.Random, pool: Pool) -> tuple[list[Identity], list[np.ndarray], list[int]]:
+    """Up to `DECODED_FAMILIES` families of the pool, crops of their `SHOWINGS` views, and whom each shows."""
+    identities: list[Identity] = []
+    crops: list[np.ndarray] = []
+    who: list[int] = []
+    for number in rng.sample(range(pool.troupes), min(pool.troupes, DECODED_FAMILIES)):
+        before = len(identities)
+        members, scenes = pool.shows(number)
+        identities += members[: 2 * DECODED_FAMILIES - before]
+        for cast, scene in scenes:
+            image = wear_some(rng, scene.image)
+            for member, instance in zip(cast, scene.instances, strict=True):
+                if before + member < len(identities):
+                    crops.append(crop(image, wear_mask(rng, instance.visible)))
+                    who.append(before + member)
+        if len(identities) == 2 * DECODED_FAMILIES:
+            break
+    return identities, crops, who
+
+
+def wear_some(rng: random.Random, image: np.ndarray) -> np.ndarray:
+    """Wear a decoded picture uint8 (H, W, 3), or leave it: it has lost detail already."""
+    return wear(rng, image) if rng.random() < WORN_SHARE else image
 
 
 def wear(rng: random.Random, image: np.ndarray) -> np.ndarray:

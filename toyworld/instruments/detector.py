@@ -18,7 +18,9 @@ from torch import nn
 from torch.nn import functional
 
 from toyworld.identity import CLASSES
-from toyworld.instruments.nets import WEIGHTS, Residual, load_weights, to_tensor, unit
+from toyworld.instruments.nets import WEIGHTS, Residual, load_weights, unit
+from toyworld.masks import pixel_box
+from toyworld.pixels import to_pixels
 
 ENCODER_CHANNELS = (32, 64, 96, 112)
 DECODER_CHANNELS = 40
@@ -124,7 +126,7 @@ class Detector:
             chosen = [index for index, image in enumerate(images) if image.shape == size]
             for start in range(0, len(chosen), BATCH):
                 batch = chosen[start : start + BATCH]
-                heads = self.net(to_tensor([images[index] for index in batch]))
+                heads = self.net(to_pixels([images[index] for index in batch]))
                 semantic, heat = heads.semantic.softmax(1), heads.heat.sigmoid()
                 for place, index in enumerate(batch):
                     found[index] = group(semantic[place], heat[place], heads.offsets[place])
@@ -158,9 +160,8 @@ def group(semantic: torch.Tensor, heat: torch.Tensor, offsets: torch.Tensor) -> 
         row, column = middles[index].tolist()
         mask = torch.zeros(heat.shape, dtype=torch.bool)
         mask[rows[own], columns[own]] = True
-        box = (int(columns[own].min()), int(rows[own].min()), int(columns[own].max()) + 1, int(rows[own].max()) + 1)
         score = float(heat[row, column] * votes.max())
-        found.append(Detection(CLASSES[int(votes.argmax())], score, box, mask.numpy()))
+        found.append(Detection(CLASSES[int(votes.argmax())], score, pixel_box(mask.numpy()), mask.numpy()))
     return found
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from toyworld.instruments.crops import CROP_SIZE, crop
-from toyworld.instruments.nets import RESULTS_FILE, WEIGHTS, Residual, load_weights, to_tensor, unit
+from toyworld.instruments.nets import RESULTS_FILE, WEIGHTS, Residual, load_weights, unit
+from toyworld.pixels import to_pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +97,7 @@ class Embedder:
         if len(images) != len(masks):
             raise ValueError(f"expected a picture for each mask, found {len(images)} and {len(masks)}")
         crops = [crop(image, mask) for image, mask in zip(images, masks, strict=True)]
-        batches = [self.net(to_tensor(crops[start : start + BATCH])) for start in range(0, len(crops), BATCH)]
+        batches = [self.net(to_pixels(crops[start : start + BATCH])) for start in range(0, len(crops), BATCH)]
         return torch.cat(batches) if batches else torch.empty(0, DIMENSIONS)
 
     @staticmethod

@@ -1,7 +1,8 @@
-"""Measures the instruments on scenes kept apart: `python -m toyworld.instruments.evaluate`; about a minute.
+"""Measures the instruments on scenes kept apart: `python -m toyworld.instruments.evaluate`; about three minutes.
 
 On pictures as drawn, on blurred ones, and, where the folder holds a vae.safetensors, on what it makes of them. Writes
-instruments.json beside the weights: figures, and the thresholds that `Embedder` reads.
+instruments.json beside the weights: figures, and the thresholds that `Embedder` reads. Thresholds are chosen on half
+of the identities and judged on the other half.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from PIL import Image, ImageFilter
 
 from toyworld.identity import CAST, CLASSES, Identity, random_identity
 from toyworld.instruments.data import TELLING_PX, difference_px, sibling
+from toyworld.instruments.decoded import VAE_FILE
 from toyworld.instruments.detector import Detection, Detector
 from toyworld.instruments.embedder import Embedder
 from toyworld.instruments.measures import Verification, accuracy_at, best_ious, verification
@@ -33,6 +35,8 @@ Change = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 """What is done to pictures uint8 (H, W, 3) before they are measured."""
 Pairs = tuple[np.ndarray, np.ndarray]
 """Similarities (n,) of pairs of the same individual, and of others."""
+Halves = tuple[Pairs, Pairs]
+"""Pairs to choose a threshold on, and pairs of other identities to judge it by."""
 DRAWN, BLURRED, DECODED = "drawn", "blurred", "decoded"
 SAME_CLASS, ONE_ATTRIBUTE, UNHIDDEN = "same_class", "one_attribute", "one_attribute_unhidden"
 """Kinds of pairs: with whom an identity is compared. Of the last kind, nobody hides what differs."""
@@ -96,7 +100,7 @@ def main(arguments: list[str]) -> int:
 def pictures_changes(folder: Path) -> dict[str, Change]:
     """Ways to change pictures, by name, from none to the harshest there is."""
     changes: dict[str, Change] = {DRAWN: list, BLURRED: blur}
-    if (folder / "vae.safetensors").is_file():
+    if (folder / VAE_FILE).is_file():
         changes[DECODED] = decoder_of(folder)
     return changes
 
@@ -109,7 +113,7 @@ def blur(images: Sequence[np.ndarray]) -> list[np.ndarray]:
 def decoder_of(folder: Path) -> Change:
     """The way through the folder's autoencoder and back."""
     # Heavy, and needs the WebUI's ldm
-    from toyworld.models import to_images, to_pixels
+    from toyworld.pixels import to_images, to_pixels
     from toyworld.train.unet import read_vae
 
     vae = read_vae(folder)
@@ -168,11 +172,12 @@ def evaluate_embedder(embedder: Embedder, changes: dict[str, Change], count: int
     A drawn view is compared with changed ones, as references are with generated pictures.
 
     Returns:
-        The figures by name of the change, and the thresholds, which are those of the harshest change.
+        The figures by name of the change, and the thresholds, which are those of the harshest change. Every accuracy
+        is that of identities on whom no threshold was chosen.
     """
     quads = held_out_quads(count)
     references = _embed(embedder, quads.first, list)
-    found: dict[str, dict[str, Pairs]] = {}
+    found: dict[str, dict[str, Halves]] = {}
     for name, change in changes.items():
         same, near, far = (
             (references * _embed(embedder, views, change)).sum(1).numpy()
@@ -181,24 +186,50 @@ def evaluate_embedder(embedder: Embedder, changes: dict[str, Change], count: int
         whole = np.array(
             [max(a.occlusion, b.occlusion) < HIDDEN for a, b in zip(quads.first, quads.siblings, strict=True)]
         )
-        found[name] = {SAME_CLASS: (same, far), ONE_ATTRIBUTE: (same, near), UNHIDDEN: (same[whole], near[whole])}
+        found[name] = {
+            SAME_CLASS: halved(same, far),
+            ONE_ATTRIBUTE: halved(same, near),
+            UNHIDDEN: halved(same, near, whole),
+        }
     harshest = list(changes)[-1]
-    figures = {name: {kind: verification(*pairs) for kind, pairs in kinds.items()} for name, kinds in found.items()}
+    figures = {name: {kind: judged_apart(halves) for kind, halves in kinds.items()} for name, kinds in found.items()}
     threshold = figures[harshest][SAME_CLASS].threshold
-    sys.stdout.write(
-        f"\nembedder, {count} identities               accuracy  at {threshold:.3f}     EER  best threshold\n"
-    )
+    sys.stdout.write(f"\nembedder, {count} identities: thresholds chosen on every other one, judged on the rest\n")
+    sys.stdout.write(f"{'':40} accuracy  at {threshold:.3f}     EER  threshold\n")
     for name, kinds in figures.items():
         for kind, line in kinds.items():
-            at = accuracy_at(threshold, *found[name][kind])
+            at = accuracy_at(threshold, *found[name][kind][1])
             sys.stdout.write(f"{name + ', ' + kind:40} {line.accuracy:8.1%} {at:9.1%} {line.equal_error_rate:8.1%}")
-            sys.stdout.write(f" {line.threshold:11.3f}\n")
+            sys.stdout.write(f" {line.threshold:10.3f}\n")
     return {
         "threshold_from": harshest,
         "threshold": round(threshold, 4),
         "strict_threshold": round(figures[harshest][ONE_ATTRIBUTE].threshold, 4),
         **{name: {kind: _rounded(line) for kind, line in kinds.items()} for name, kinds in figures.items()},
     }
+
+
+def halved(same: np.ndarray, other: np.ndarray, counted: np.ndarray | None = None) -> Halves:
+    """Part pairs by their identities, of whom every second goes into either half.
+
+    Args:
+        same: similarities (n,) of two views of each identity.
+        other: similarities (n,) of a view of each identity and one of somebody else.
+        counted: bool (n,), whose pairs count; None for all.
+
+    Returns:
+        Both halves; every class is in each, as the classes take turns and are odd in number.
+    """
+    counted = np.ones(len(same), bool) if counted is None else counted
+    first = np.arange(len(same)) % 2 == 0
+    return (same[counted & first], other[counted & first]), (same[counted & ~first], other[counted & ~first])
+
+
+def judged_apart(halves: Halves) -> Verification:
+    """Best threshold of the first half; its accuracy, and the equal error rate, of the second."""
+    chosen, judged = halves
+    threshold = verification(*chosen).threshold
+    return Verification(accuracy_at(threshold, *judged), threshold, verification(*judged).equal_error_rate)
 
 
 def _rounded(figures: Finding | Verification) -> dict[str, float]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -36,12 +34,6 @@ class Residual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The block's result, of the input's shape."""
         return torch.relu(x + self.norm(self.second(self.first(x))))
-
-
-def to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Pictures uint8 (H, W, C) of one size to a contiguous tensor (B, C, H, W) in [-1, 1]."""
-    stacked = torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))  # BHWC -> BCHW
-    return stacked.float().div_(127.5).sub_(1)
 
 
 def save_weights(net: nn.Module, path: Path) -> None:

@@ -1,8 +1,9 @@
 """Trains an instrument: `python -m toyworld.instruments.train detector` or `embedder`; each takes about 7 minutes.
 
-On two cores. Scenes are drawn on the fly by two forked processes. Writes detector.safetensors or
-embedder.safetensors into the folder; `python -m toyworld.instruments.evaluate` then measures them and sets the
-embedder's thresholds.
+On two cores; the first of them some minutes more, in which scenes are sent through the folder's autoencoder
+(`python -m toyworld.train.vae`), into `decoded.npz`. Other scenes are drawn on the fly by two forked processes. Writes
+detector.safetensors or embedder.safetensors into the folder; `python -m toyworld.instruments.evaluate` then measures
+them and sets the embedder's thresholds.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from torch.nn import functional
 
 from toyworld.instruments.ahead import Ahead
 from toyworld.instruments.data import ATTRIBUTES, UNSEEN, SceneBatch, ViewBatch, scene_batch, view_batch
+from toyworld.instruments.decoded import SCENES, Pool, decoded_pool
 from toyworld.instruments.detector import OFFSET_PX, DetectorNet
 from toyworld.instruments.embedder import FEATURES, EmbedderNet
-from toyworld.instruments.nets import save_weights, to_tensor
+from toyworld.instruments.nets import save_weights
+from toyworld.pixels import to_pixels
 from toyworld.train.loop import Plan, half_precision, options, said_time, train
 
 STEPS = {"detector": 1400, "embedder": 1300}
@@ -31,22 +34,24 @@ ATTRIBUTE_WEIGHT = 0.3
 
 def main(arguments: list[str]) -> int:
     """Train, or go on."""
-    parser = options(__doc__, steps=0)
+    parser = options(__doc__, steps=None)
     parser.add_argument("instrument", choices=tuple(STEPS))
-    parser.set_defaults(steps=None)
+    parser.add_argument("--scenes", type=int, default=SCENES, help="scenes to send through the autoencoder")
     given = parser.parse_args(arguments)
     given.steps = given.steps or STEPS[given.instrument]
-    torch.manual_seed(given.seed)
     began = time.monotonic()
-    {"detector": train_detector, "embedder": train_embedder}[given.instrument](given)
+    pool = decoded_pool(given.folder, given.scenes)
+    # After the pool: the weights begin the same, whether it was made or read
+    torch.manual_seed(given.seed)
+    {"detector": train_detector, "embedder": train_embedder}[given.instrument](given, pool)
     sys.stdout.write(f"{given.instrument}: {given.steps} steps, {said_time(began)}\n")
     return 0
 
 
-def train_detector(given: Namespace) -> None:
-    """Train the detector; writes detector.safetensors."""
+def train_detector(given: Namespace, pool: Pool) -> None:
+    """Train the detector, also on the pool's pictures; writes detector.safetensors."""
     net = DetectorNet()
-    with Ahead(partial(scene_batch, given.seed), given.steps) as batches:
+    with Ahead(partial(scene_batch, given.seed, pool=pool), given.steps) as batches:
         train(
             _plan(given),
             {"detector": net},
@@ -59,7 +64,7 @@ def train_detector(given: Namespace) -> None:
 def detector_loss(net: DetectorNet, batch: SceneBatch) -> torch.Tensor:
     """Cross-entropy of classes and of middles (Panoptic-DeepLab squares the latter), absolute error of offsets."""
     with half_precision():
-        heads = net(to_tensor(list(batch.images)))
+        heads = net(to_pixels(list(batch.images)))
     semantic = torch.from_numpy(batch.semantic).long()
     shown = (semantic > 0)[:, None]
     offset_error = ((heads.offsets - torch.from_numpy(batch.offsets)).abs() * shown).sum() / shown.sum() / 2
@@ -70,11 +75,11 @@ def detector_loss(net: DetectorNet, batch: SceneBatch) -> torch.Tensor:
     )
 
 
-def train_embedder(given: Namespace) -> None:
-    """Train the embedder; writes embedder.safetensors."""
+def train_embedder(given: Namespace, pool: Pool) -> None:
+    """Train the embedder, also on the pool's pictures; writes embedder.safetensors."""
     net = EmbedderNet()
     heads = nn.Linear(FEATURES, sum(map(len, ATTRIBUTES.values())))
-    with Ahead(partial(view_batch, given.seed), given.steps) as batches:
+    with Ahead(partial(view_batch, given.seed, pool=pool), given.steps) as batches:
         train(
             _plan(given),
             {"embedder": net, "heads": heads},
@@ -87,7 +92,7 @@ def train_embedder(given: Namespace) -> None:
 def embedder_loss(net: EmbedderNet, heads: nn.Linear, batch: ViewBatch) -> torch.Tensor:
     """Contrastive loss of the vectors, helped by naming the attributes; the heads that name them are not kept."""
     with half_precision():
-        features = net.features(to_tensor(list(batch.crops)))
+        features = net.features(to_pixels(list(batch.crops)))
         vectors, named = net.vectors(features), heads(features).float()
     attributes = torch.from_numpy(batch.attributes)
     parts = named.split([len(values) for values in ATTRIBUTES.values()], 1)

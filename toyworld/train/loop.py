@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from toyworld.writing import replacing
+
 RUNS = Path(__file__).resolve().parents[2] / ".toyworld"
 """Where training states live: hours of work, never committed, kept by `make clean`."""
 
@@ -129,9 +131,8 @@ def _save(
         "optimizer": optimizer.state_dict(),
         "average": average,
     }
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    with replacing(path) as part:
+        torch.save(state, part)
 
 
 def _load(
@@ -151,8 +152,13 @@ def _load(
     return int(state["done"])
 
 
-def options(description: str | None, steps: int) -> argparse.ArgumentParser:
-    """The command line every trainer has."""
+def options(description: str | None, steps: int | None) -> argparse.ArgumentParser:
+    """The command line every trainer has.
+
+    Args:
+        description: what it trains.
+        steps: where the command line tells none; None if that hangs on what is trained.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--seed", type=int, default=0)

@@ -22,8 +22,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from toyworld.identity import CAST, Member
-from toyworld.models import Autoencoder, TextEncoder, to_images, unet
-from toyworld.scene import LIGHTS, PLACES, caption, draw_scene, random_identities
+from toyworld.models import Autoencoder, TextEncoder, unet
+from toyworld.pixels import to_images
+from toyworld.scene import caption, draw_scene, place_and_light, random_identities
 from toyworld.train.loop import Plan, generator, half_precision, options, train
 from toyworld.train.names import Reach, layers
 from toyworld.train.networks import Kind, Network
@@ -212,8 +213,7 @@ def pictures(member: Member | None, count: int = PICTURES) -> tuple[list[np.ndar
     """
     images, captions = [], []
     for index in range(count):
-        place = list(PLACES)[index % len(PLACES)]
-        light = list(LIGHTS)[index // len(PLACES) % len(LIGHTS)]
+        place, light = place_and_light(index)
         rng = random.Random(f"{member.name if member else STYLE} {index}")
         who = [member.identity] if member else random_identities(rng, 1 + rng.randrange(3))
         scene = draw_scene(rng, who, place, light, SIDE_PX)

@@ -20,9 +20,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from toyworld.models import Autoencoder, TextEncoder, alphas_cumprod, to_images, to_pixels, unet
+from toyworld.models import Autoencoder, TextEncoder, alphas_cumprod, unet
+from toyworld.pixels import to_images, to_pixels
 from toyworld.scene import draw_scene
 from toyworld.train.loop import Plan, generator, half_precision, options, train
+from toyworld.writing import replacing
 
 SCENES = 16_000
 CELLS = 32 * 16 * 16
@@ -134,7 +136,8 @@ def scenes(folder: Path, text: TextEncoder, count: int = SCENES) -> tuple[list[B
         for width in sorted({image.shape[1] for image, _ in drawn}):
             chosen = [pair for pair in drawn if pair[0].shape[1] == width]
             made[width] = (encode(vae, [image for image, _ in chosen]), [caption for _, caption in chosen])
-        torch.save(made, path)
+        with replacing(path) as part:
+            torch.save(made, part)
     made = torch.load(path)
     total = torch.cat([latents.flatten() for latents, _ in made.values()])
     scale = 1 / float(total.std())

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from PIL import Image
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from toyworld.models import Autoencoder, to_images, to_pixels
+from toyworld.models import Autoencoder
+from toyworld.pixels import to_images, to_pixels
 from toyworld.scene import draw_scene
 from toyworld.train.loop import Plan, generator, half_precision, options, train
 
@@ -79,9 +81,8 @@ def autoencoder_loss(model: Autoencoder, pixels: torch.Tensor, guide: float) -> 
         The loss, a scalar.
     """
     with half_precision():
-        posterior = model.encode(pixels)
-    posterior.mean, posterior.logvar = posterior.mean.float(), posterior.logvar.float()
-    posterior.std, posterior.var = posterior.std.float(), posterior.var.float()
+        moments = model.encode(pixels).parameters
+    posterior = DiagonalGaussianDistribution(moments.float())
     latent = posterior.sample()
     with half_precision():
         found = model.decode(latent)
@@ -111,19 +112,14 @@ def _crops(pool: list[np.ndarray], source: torch.Generator) -> torch.Tensor:
     return to_pixels(crops)
 
 
-def show(model: Autoencoder, images: list[np.ndarray], path: Path) -> float:
-    """Write pictures above their reconstructions.
-
-    Returns:
-        Mean absolute error, of 255.
-    """
+def show(model: Autoencoder, images: list[np.ndarray], path: Path) -> None:
+    """Write pictures above their reconstructions."""
     with torch.no_grad():
         found = to_images(model.decode(model.encode(to_pixels(images)).mode()))
     rows = []
     for i in range(0, len(images), 8):
         rows += [np.concatenate(images[i : i + 8], 1), np.concatenate(found[i : i + 8], 1)]
     Image.fromarray(np.concatenate(rows, 0)).save(path)
-    return float(np.mean([np.abs(a.astype(float) - b).mean() for a, b in zip(images, found, strict=True)]))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from toyworld.train.unet import lean_attention
 
 def main(arguments: list[str]) -> int:
     """Train, or go on; writes `FOLDER` beside the checkpoint."""
-    parser = options(__doc__, steps=0)
-    parser.set_defaults(steps=None)  # None: those of the baseline
+    parser = options(__doc__, steps=None)
     kinds = [baseline.value for baseline in Baseline]
     told = ", ".join(f"{baseline.value} ({steps} steps)" for baseline, steps in STEPS.items())
     parser.add_argument("baselines", nargs="+", choices=kinds, metavar="BASELINE", help=told)

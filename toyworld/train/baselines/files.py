@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toyworld.identity import CAST, Member
+from toyworld.writing import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -90,10 +91,8 @@ def write(path: Path, weights: Weights, digest: str, plan: str) -> None:
     for word, vectors in weights.vectors.items():
         # cloned: slices of one tensor are refused as shared
         tensors[EMBEDDING if word == path.stem else _MODIFIER + word] = vectors.detach().float().clone()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file(tensors, part, {_TRAINED_FROM: digest, _PLAN: plan})
-    part.replace(path)
+    with replacing(path) as part:
+        save_file(tensors, part, {_TRAINED_FROM: digest, _PLAN: plan})
 
 
 def is_written(path: Path, digest: str, plan: str) -> bool:

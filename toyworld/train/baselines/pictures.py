@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from toyworld.identity import CAST, CLASSES, Member, random_identity
-from toyworld.scene import LIGHTS, PLACES, caption, draw_scene
+from toyworld.scene import caption, draw_scene, place_and_light
 from toyworld.train.baselines.files import Baseline, words_of
 from toyworld.train.lora import PICTURES, SIDE_PX, pictures
 from toyworld.train.unet import encode
+from toyworld.writing import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +49,7 @@ def of_class(class_word: str, base: Base, folder: Path) -> Examples:
     """Class prior: pictures of random individuals, each alone, in all places and lights, in class words."""
     images, captions = [], []
     for index in range(PRIOR_PICTURES):
-        place = list(PLACES)[index % len(PLACES)]
-        light = list(LIGHTS)[index // len(PLACES) % len(LIGHTS)]
+        place, light = place_and_light(index)
         rng = random.Random(f"prior {class_word} {index}")
         scene = draw_scene(rng, [random_identity(rng, class_word)], place, light, SIDE_PX)
         images.append(scene.image)
@@ -70,10 +70,9 @@ def latents(images: Sequence[np.ndarray], base: Base, folder: Path) -> torch.Ten
         digest.update(image.tobytes())
     path = folder / f"latents-{digest.hexdigest()[:16]}.pt"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        torch.save(encode(base.vae, images), part)
-        part.replace(path)
+        encoded = encode(base.vae, images)
+        with replacing(path) as part:
+            torch.save(encoded, part)
     return torch.load(path) * base.scale
 
 
