@@ -197,7 +197,7 @@ def sample(
     for index, t in enumerate(times):
         here = table[t]
         following = table[times[index + 1]] if index + 1 < steps else torch.tensor(1.0)
-        cond, uncond = model(torch.cat([x, x]), t.expand(2 * count), context=context).chunk(2)
+        cond, uncond = model(torch.cat([x, x]), t.expand(2 * count), context=context).float().chunk(2)
         noise = uncond + cond_scale * (cond - uncond)
         x = following.sqrt() * (x - (1 - here).sqrt() * noise) / here.sqrt() + (1 - following).sqrt() * noise
     return x

@@ -1,0 +1,110 @@
+"""Measures the trained UNet on 256 fixed prompts: `python -m toyworld.train.check`; about 4 minutes on two cores.
+
+A picture is right when the detector finds the classes that its prompt names, each as often as named, and nobody else.
+Needs what `python -m toyworld.train.unet` and `python -m toyworld.instruments.train detector` made.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ldm.modules.attention
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from toyworld.instruments.detector import Detector
+from toyworld.pixels import to_images
+from toyworld.scene import HEIGHT_PX, LIGHTS, PLACES, WIDTHS_PX, caption, random_identities
+from toyworld.train.loop import half_precision, options
+from toyworld.train.lora import Base, read_base
+from toyworld.train.unet import lean_attention, sample
+
+PROMPTS = 256
+BATCH_PX = 16 * HEIGHT_PX
+CELL_PX = 8
+SHEET_COLUMNS, SHEET_ROWS = 8, 6
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prompt, whom it names, and the picture's width."""
+
+    class_words: tuple[str, ...]
+    prompt: str
+    width_px: int
+
+
+def main(arguments: list[str]) -> int:
+    """Draw, judge, and write check.png: the first pictures of the narrowest width."""
+    parser = options(__doc__, steps=25)
+    parser.add_argument("--detector", type=Path, help="its weights; detector.safetensors in the folder if not given")
+    parser.add_argument("--count", type=int, default=PROMPTS)
+    given = parser.parse_args(arguments)
+    ldm.modules.attention.CrossAttention.forward = lean_attention
+    base = read_base(given.folder)
+    asked = tasks(given.count)
+    images = draw(base, asked, torch.Generator().manual_seed(given.seed), given.steps)
+    found = Detector.load(given.detector or given.folder / "detector.safetensors").detect(images)
+    right = [
+        Counter(task.class_words) == Counter(instance.class_word for instance in instances)
+        for task, instances in zip(asked, found, strict=True)
+    ]
+    save_sheet(images, given.folder / "check.png")
+    sys.stdout.write(report(asked, right))
+    return 0
+
+
+def tasks(count: int = PROMPTS) -> list[Task]:
+    """Fixed prompts, spread as the world's scenes are."""
+    rng = random.Random("check")
+    made = []
+    for _ in range(count):
+        class_words = tuple(identity.class_word for identity in random_identities(rng))
+        prompt = caption(class_words, rng.choice(list(PLACES)), rng.choice(list(LIGHTS)))
+        made.append(Task(class_words, prompt, rng.choice(WIDTHS_PX[len(class_words)])))
+    return made
+
+
+def draw(base: Base, asked: Sequence[Task], source: torch.Generator, steps: int) -> list[np.ndarray]:
+    """A picture uint8 (128, W, 3) for every task, in their order."""
+    images: dict[int, np.ndarray] = {}
+    for width in sorted({task.width_px for task in asked}):
+        chosen = [index for index, task in enumerate(asked) if task.width_px == width]
+        size = BATCH_PX // width
+        for begin in tqdm(range(0, len(chosen), size), desc=f"{width} px", file=sys.stderr):
+            part = chosen[begin : begin + size]
+            prompts = [asked[index].prompt for index in part]
+            with torch.no_grad(), half_precision():
+                latents = sample(base.unet, base.text, prompts, source, steps, width=width // CELL_PX).float()
+                pixels = base.vae.decode(latents / base.scale).float()
+            images.update(zip(part, to_images(pixels), strict=True))
+    return [images[index] for index in range(len(asked))]
+
+
+def save_sheet(images: Sequence[np.ndarray], path: Path) -> None:
+    """Write the first pictures of the narrowest width; an unfinished row ends in black."""
+    narrow = [image for image in images if image.shape[1] == HEIGHT_PX][: SHEET_COLUMNS * SHEET_ROWS]
+    narrow += [np.zeros((HEIGHT_PX, HEIGHT_PX, 3), np.uint8)] * (-len(narrow) % SHEET_COLUMNS)
+    rows = [np.concatenate(narrow[i : i + SHEET_COLUMNS], 1) for i in range(0, len(narrow), SHEET_COLUMNS)]
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+def report(asked: Sequence[Task], right: Sequence[bool]) -> str:
+    """The shares of right pictures, whole and by number of individuals."""
+    lines = [f"right: {np.mean(right):.1%} of {len(right)}"]
+    for size in sorted({len(task.class_words) for task in asked}):
+        own = [good for task, good in zip(asked, right, strict=True) if len(task.class_words) == size]
+        lines.append(f"  {size} named: {np.mean(own):.1%} of {len(own)}")
+    wrong = [task.prompt for task, good in zip(asked, right, strict=True) if not good]
+    return "\n".join([*lines, "wrong:", *(f"  {prompt}" for prompt in wrong)]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
