@@ -39,21 +39,25 @@ def main(arguments: list[str]) -> int:
     torch.manual_seed(given.seed)
     model = Autoencoder()
     start_simple(model)
-    rng = random.Random(given.seed + 1)
-    pool = [draw_scene(rng).image for _ in range(POOL)]
-    held_out = [draw_scene(random.Random(f"held out {i}"), width_px=128).image for i in range(16)]
+    drawn = pool(given.seed)
 
     def loss_of(step: int) -> torch.Tensor:
-        guide = max(0.0, 1 - step / GUIDED_STEPS)
-        return autoencoder_loss(model, _crops(pool, generator(given.seed, step)), guide)
+        source = generator(given.seed, step)
+        return autoencoder_loss(model, crops(drawn, source), source, guide=max(0.0, 1 - step / GUIDED_STEPS))
 
     def report(_: int) -> None:
         save_file(model.state_dict(), given.folder / "vae.safetensors")
-        show(model, held_out, given.folder / "vae.png")
+        show(model, given.folder / "vae.png")
 
     plan = Plan("vae", given.steps, 7e-4, given.seed, beta2=0.999, clip=None)
     train(plan, {"vae": model}, loss_of, given.folder, report)
     return 0
+
+
+def pool(seed: int) -> list[np.ndarray]:
+    """The pictures that crops are taken from."""
+    rng = random.Random(seed + 1)
+    return [draw_scene(rng).image for _ in range(POOL)]
 
 
 def start_simple(model: Autoencoder) -> None:
@@ -68,13 +72,13 @@ def start_simple(model: Autoencoder) -> None:
         bias[LATENT_CHANNELS:] = FIRST_LOGVAR
 
 
-def autoencoder_loss(model: Autoencoder, pixels: torch.Tensor, guide: float) -> torch.Tensor:
-    """Absolute error, at coarser scales also of the colour differences (else greens come late), error of
-    the gradients (they carry glasses and stripes), a little KL.
+def autoencoder_loss(model: Autoencoder, pixels: torch.Tensor, source: torch.Generator, guide: float) -> torch.Tensor:
+    """Error of the picture decoded from a sampled latent, and a little KL.
 
     Args:
         model: autoencoder.
         pixels: (B, 3, H, W) in [-1, 1].
+        source: randomness of the latent.
         guide: weight of a first hint: three of the latent's channels follow the cell's mean colour.
 
     Returns:
@@ -83,16 +87,29 @@ def autoencoder_loss(model: Autoencoder, pixels: torch.Tensor, guide: float) -> 
     with half_precision():
         moments = model.encode(pixels).parameters
     posterior = DiagonalGaussianDistribution(moments.float())
-    latent = posterior.sample()
+    latent = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=source)
     with half_precision():
         found = model.decode(latent)
-    error = found.float() - pixels
+    kl = posterior.kl().mean() / latent[0].numel()
+    hint = (posterior.mean[:, :3] - functional.avg_pool2d(pixels, CELL_PX)).square().mean()
+    return guide * hint + picture_error(found.float(), pixels) + KL_WEIGHT * kl
+
+
+def picture_error(found: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Absolute and squared error, at coarser scales also that of the colour differences (else greens come late), and
+    that of the slopes (they carry glasses and stripes).
+
+    Args:
+        found, pixels: (B, 3, H, W) in [-1, 1].
+
+    Returns:
+        The error, a scalar.
+    """
+    error = found - pixels
     edges = sum(_slopes(functional.avg_pool2d(error, side)) for side in EDGE_PX)
     opponent = torch.cat([error, error[:, :1] - error[:, 1:2], error[:, 1:2] - error[:, 2:]], 1)
     coarse = sum(functional.avg_pool2d(opponent, side).abs().mean() for side in COARSE_PX)
-    kl = posterior.kl().mean() / latent[0].numel()
-    hint = (posterior.mean[:, :3] - functional.avg_pool2d(pixels, CELL_PX)).square().mean()
-    return guide * hint + error.abs().mean() + error.square().mean() + coarse + EDGE_WEIGHT * edges + KL_WEIGHT * kl
+    return error.abs().mean() + error.square().mean() + coarse + EDGE_WEIGHT * edges
 
 
 def _slopes(error: torch.Tensor) -> torch.Tensor:
@@ -100,20 +117,21 @@ def _slopes(error: torch.Tensor) -> torch.Tensor:
     return error.diff(dim=3).abs().mean() + error.diff(dim=2).abs().mean()
 
 
-def _crops(pool: list[np.ndarray], source: torch.Generator) -> torch.Tensor:
+def crops(drawn: list[np.ndarray], source: torch.Generator) -> torch.Tensor:
     """A batch of random crops, half of them mirrored."""
-    crops = []
+    found = []
     for _ in range(BATCH):
-        image = pool[int(torch.randint(len(pool), (), generator=source))]
+        image = drawn[int(torch.randint(len(drawn), (), generator=source))]
         y = int(torch.randint(image.shape[0] - CROP_PX + 1, (), generator=source))
         x = int(torch.randint(image.shape[1] - CROP_PX + 1, (), generator=source))
         crop = image[y : y + CROP_PX, x : x + CROP_PX]
-        crops.append(np.ascontiguousarray(crop[:, ::-1] if torch.rand((), generator=source) < 0.5 else crop))
-    return to_pixels(crops)
+        found.append(np.ascontiguousarray(crop[:, ::-1] if torch.rand((), generator=source) < 0.5 else crop))
+    return to_pixels(found)
 
 
-def show(model: Autoencoder, images: list[np.ndarray], path: Path) -> None:
-    """Write pictures above their reconstructions."""
+def show(model: Autoencoder, path: Path) -> None:
+    """Write held-out pictures above their reconstructions."""
+    images = [draw_scene(random.Random(f"held out {i}"), width_px=128).image for i in range(16)]
     with torch.no_grad():
         found = to_images(model.decode(model.encode(to_pixels(images)).mode()))
     rows = []
