@@ -31,7 +31,7 @@ CELLS = 32 * 16 * 16
 """Latent cells of a batch: 32 pictures of 128x128, fewer of wider ones."""
 UNCOND_SHARE = 0.1
 SNR_CAP = 5.0
-LAYOUT_SHARE = 0.1
+LAYOUT_SHARE = 0.3
 """Least weight of the picture's error: that of the noisiest timesteps, where it is settled who is there."""
 SAMPLES = (
     "a man and a woman in the park", "two men in the city", "a dog and a woman in the beach",
@@ -103,7 +103,7 @@ def noise_loss(
     model: torch.nn.Module, latents: torch.Tensor, context: torch.Tensor, source: torch.Generator
 ) -> torch.Tensor:
     """Mean squared error of the predicted noise, weighted by min(SNR, 5) / SNR (Hang et al. 2023, eq. 8) and by
-    1 + 0.1 / SNR: seen as an error of the picture, the noisiest timesteps would else weigh next to nothing.
+    1 + 0.3 / SNR: seen as an error of the picture, the noisiest timesteps would else weigh next to nothing.
 
     Args:
         model: UNet.
