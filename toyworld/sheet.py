@@ -1,9 +1,10 @@
-"""Draws the page's picture of the world: `python -m toyworld.sheet`; the last row is the cast."""
+"""Sheets of pictures; draws that of the world's page: `python -m toyworld.sheet`, whose last row is the cast."""
 
 from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,12 @@ def main() -> int:
     rows.append(np.concatenate([draw_scene(rng, [m.identity], width_px=HEIGHT_PX).image for m in CAST.values()], 1))
     Image.fromarray(np.concatenate(rows)).save(PICTURE)
     return 0
+
+
+def save_sheet(images: Sequence[np.ndarray], path: Path, columns: int = 8) -> None:
+    """Write pictures uint8 (H, W, 3) of one size in rows, all full."""
+    rows = [np.concatenate(images[i : i + columns], 1) for i in range(0, len(images), columns)]
+    Image.fromarray(np.concatenate(rows)).save(path)
 
 
 def _random_row(rng: random.Random) -> np.ndarray:

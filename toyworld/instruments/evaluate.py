@@ -12,7 +12,6 @@ import json
 import random
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from toyworld.instruments.data import TELLING_PX, difference_px, sibling
 from toyworld.instruments.decoded import VAE_FILE
 from toyworld.instruments.detector import Detection, Detector
 from toyworld.instruments.embedder import Embedder
-from toyworld.instruments.measures import Verification, accuracy_at, best_ious, verification
+from toyworld.instruments.measures import Verification, accuracy_at, best_ious, same_classes, verification
 from toyworld.instruments.nets import RESULTS_FILE, WEIGHTS
 from toyworld.scene import LIGHTS, Scene, draw_scene, random_identities
 from toyworld.train.loop import RUNS
@@ -156,8 +155,8 @@ def judge(scenes: Sequence[Scene], found: Sequence[Sequence[Detection]]) -> Find
     apart: list[float] = []
     overlapping: list[float] = []
     for scene, detections in zip(scenes, found, strict=True):
-        drawn = Counter(instance.identity.class_word for instance in scene.instances)
-        right.append(drawn == Counter(detection.class_word for detection in detections))
+        drawn = [instance.identity.class_word for instance in scene.instances]
+        right.append(same_classes(drawn, [detection.class_word for detection in detections]))
         ious = best_ious([i.visible for i in scene.instances], [detection.mask for detection in detections])
         outlines = np.sum([instance.whole for instance in scene.instances], axis=0)
         for instance, iou in zip(scene.instances, ious, strict=True):

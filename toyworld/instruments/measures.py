@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,11 @@ def verification(same: np.ndarray, other: np.ndarray) -> Verification:
 def accuracy_at(threshold: float, same: np.ndarray, other: np.ndarray) -> float:
     """Accuracy of a given threshold; same and other pairs weigh alike."""
     return float(((same >= threshold).mean() + (other < threshold).mean()) / 2)
+
+
+def same_classes(expected: Sequence[str], found: Sequence[str]) -> bool:
+    """Whether a picture has just those classes, each as often as expected."""
+    return Counter(expected) == Counter(found)
 
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +15,20 @@ from pathlib import Path
 import ldm.modules.attention
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from toyworld.instruments.detector import Detector
+from toyworld.instruments.measures import same_classes
 from toyworld.pixels import to_images
 from toyworld.scene import HEIGHT_PX, LIGHTS, PLACES, WIDTHS_PX, caption, random_identities
+from toyworld.sheet import save_sheet
 from toyworld.train.loop import half_precision, options
 from toyworld.train.lora import Base, read_base
 from toyworld.train.unet import lean_attention, sample
+from toyworld.train.vae import CELL_PX
 
 PROMPTS = 256
 BATCH_PX = 16 * HEIGHT_PX
-CELL_PX = 8
 SHEET_COLUMNS, SHEET_ROWS = 8, 6
 
 
@@ -53,10 +53,10 @@ def main(arguments: list[str]) -> int:
     images = draw(base, asked, torch.Generator().manual_seed(given.seed), given.steps)
     found = Detector.load(given.detector or given.folder / "detector.safetensors").detect(images)
     right = [
-        Counter(task.class_words) == Counter(instance.class_word for instance in instances)
+        same_classes(task.class_words, [instance.class_word for instance in instances])
         for task, instances in zip(asked, found, strict=True)
     ]
-    save_sheet(images, given.folder / "check.png")
+    save_sheet(shown(images), given.folder / "check.png", SHEET_COLUMNS)
     sys.stdout.write(report(asked, right))
     return 0
 
@@ -82,18 +82,16 @@ def draw(base: Base, asked: Sequence[Task], source: torch.Generator, steps: int)
             part = chosen[begin : begin + size]
             prompts = [asked[index].prompt for index in part]
             with torch.no_grad(), half_precision():
-                latents = sample(base.unet, base.text, prompts, source, steps, width=width // CELL_PX).float()
+                latents = sample(base.unet, base.text, prompts, source, steps, width=width // CELL_PX)
                 pixels = base.vae.decode(latents / base.scale).float()
             images.update(zip(part, to_images(pixels), strict=True))
     return [images[index] for index in range(len(asked))]
 
 
-def save_sheet(images: Sequence[np.ndarray], path: Path) -> None:
-    """Write the first pictures of the narrowest width; an unfinished row ends in black."""
+def shown(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The first pictures of the narrowest width in whole rows, the last filled up with black."""
     narrow = [image for image in images if image.shape[1] == HEIGHT_PX][: SHEET_COLUMNS * SHEET_ROWS]
-    narrow += [np.zeros((HEIGHT_PX, HEIGHT_PX, 3), np.uint8)] * (-len(narrow) % SHEET_COLUMNS)
-    rows = [np.concatenate(narrow[i : i + SHEET_COLUMNS], 1) for i in range(0, len(narrow), SHEET_COLUMNS)]
-    Image.fromarray(np.concatenate(rows)).save(path)
+    return narrow + [np.zeros((HEIGHT_PX, HEIGHT_PX, 3), np.uint8)] * (-len(narrow) % SHEET_COLUMNS)
 
 
 def report(asked: Sequence[Task], right: Sequence[bool]) -> str:

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from toyworld.train.loop import Plan, generator, half_precision, options, train
 from toyworld.train.unet import read_vae
 from toyworld.train.vae import crops, picture_error, pool, show
+from toyworld.writing import replacing
 
 if TYPE_CHECKING:
     from toyworld.models import Autoencoder
@@ -40,7 +41,9 @@ def main(arguments: list[str]) -> int:
     def report(done: int) -> None:
         show(model, given.folder / "decoder.png")
         if done == given.steps:
-            save_file(model.state_dict(), given.folder / "vae.safetensors")
+            # Read above: half written, it would be gone
+            with replacing(given.folder / "vae.safetensors") as part:
+                save_file(model.state_dict(), part)
 
     plan = Plan("decoder", given.steps, 4e-4, given.seed, beta2=0.999, clip=None, ema=0.99)
     train(plan, trained, loss_of, given.folder, report)

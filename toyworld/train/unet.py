@@ -11,20 +11,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ldm.modules.attention
-import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from toyworld.models import Autoencoder, TextEncoder, alphas_cumprod, unet
 from toyworld.pixels import to_images, to_pixels
 from toyworld.scene import draw_scene
+from toyworld.sheet import save_sheet
 from toyworld.train.loop import Plan, generator, half_precision, options, train
 from toyworld.writing import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCENES = 16_000
 CELLS = 32 * 16 * 16
@@ -207,12 +209,11 @@ def sample(
     return x
 
 
-def save_grid(latents: torch.Tensor, path: Path, folder: Path, columns: int = 8) -> None:
+def save_grid(latents: torch.Tensor, path: Path, folder: Path) -> None:
     """Decode latents that are not scaled and write them as a sheet."""
     with torch.no_grad():
         images = to_images(read_vae(folder).decode(latents))
-    rows = [np.concatenate(images[i : i + columns], 1) for i in range(0, len(images), columns)]
-    Image.fromarray(np.concatenate(rows, 0)).save(path)
+    save_sheet(images, path)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
-from PIL import Image
 from safetensors.torch import save_file
 from torch.nn import functional
 
 from toyworld.models import Autoencoder
 from toyworld.pixels import to_images, to_pixels
 from toyworld.scene import draw_scene
+from toyworld.sheet import save_sheet
 from toyworld.train.loop import Plan, generator, half_precision, options, train
 
 if TYPE_CHECKING:
@@ -134,10 +134,7 @@ def show(model: Autoencoder, path: Path) -> None:
     images = [draw_scene(random.Random(f"held out {i}"), width_px=128).image for i in range(16)]
     with torch.no_grad():
         found = to_images(model.decode(model.encode(to_pixels(images)).mode()))
-    rows = []
-    for i in range(0, len(images), 8):
-        rows += [np.concatenate(images[i : i + 8], 1), np.concatenate(found[i : i + 8], 1)]
-    Image.fromarray(np.concatenate(rows, 0)).save(path)
+    save_sheet([*images[:8], *found[:8], *images[8:], *found[8:]], path)
 
 
 if __name__ == "__main__":
