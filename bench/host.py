@@ -39,7 +39,7 @@ class Schedule:
 class Host:
     """The running host; every method draws through the same sampler with the same settings."""
 
-    steps: int = 20
+    steps: int = 16
     cfg_scale: float = 5.0
 
     def draw(

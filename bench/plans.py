@@ -175,8 +175,8 @@ def full(methods: Sequence[Variant] = METHODS, count: int = 32) -> Plan:
         methods: to compare; ours is always among them.
         count: pictures in a cell of table 2; the rest follows it.
     """
-    half, quarter = max(count // 2, 1), max(count // 4, 1)
-    return _plan(with_ours(methods), count, single=quarter, group=half, ablation=max(count // 6, 1), sizes=(2, 3, 4, 5),
+    quarter, third, sixth = (max(count // share, 1) for share in (4, 3, 6))
+    return _plan(with_ours(methods), count, single=quarter, group=third, ablation=sixth, sizes=(2, 3, 4, 5),
                  ablations=ABLATIONS)  # fmt: skip
 
 
