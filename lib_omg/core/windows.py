@@ -10,6 +10,10 @@ import torch
 MIN_SHARE = 0.5
 """A crop is at least this share of the picture's shorter side, so that the model sees a picture, not a scrap."""
 
+FEWEST_STEPS = 4
+"""A picture's shorter side is at least this many of the steps that a crop's sides grow in. So in small pictures a step
+is half of the UNet's stride or less; the host makes up for the UNet's rounding, as in any picture of such a size."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -31,12 +35,12 @@ def whole(height: int, width: int) -> Window:
 
 
 def crop_window(mask: torch.Tensor, margin: float, stride: int) -> Window:
-    """Window around a mask with a margin, a multiple of the UNet's stride.
+    """Window around a mask with a margin; its sides are multiples of the UNet's stride (see `FEWEST_STEPS`).
 
     Args:
         mask: (H, W), 0 outside of the concept; an empty mask gives the whole latent.
         margin: on every side, as a fraction of the mask's longer side.
-        stride: the UNet's downscale factor; the window's sides are multiples of it (or the latent's own).
+        stride: the UNet's downscale factor, a power of 2.
     """
     height, width = mask.shape
     rows = torch.nonzero(mask.amax(1) > 0).flatten()
@@ -45,17 +49,18 @@ def crop_window(mask: torch.Tensor, margin: float, stride: int) -> Window:
         return whole(height, width)
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     left, right = int(columns[0]), int(columns[-1]) + 1
+    step = min(stride, 2 ** int(math.log2(max(1, min(height, width) // FEWEST_STEPS))))
     extra = margin * max(bottom - top, right - left)
     least = MIN_SHARE * min(height, width)
-    top, tall = _fit(top - extra, bottom + extra, height, stride, least)
-    left, wide = _fit(left - extra, right + extra, width, stride, least)
+    top, tall = _fit(top - extra, bottom + extra, height, step, least)
+    left, wide = _fit(left - extra, right + extra, width, step, least)
     return Window(top, left, tall, wide)
 
 
-def _fit(start: float, stop: float, cells: int, stride: int, least: float) -> tuple[int, int]:
-    """(first, length) of a span of whole strides that holds [start, stop) within `cells`."""
+def _fit(start: float, stop: float, cells: int, step: int, least: float) -> tuple[int, int]:
+    """(first, length) of a span of whole steps that holds [start, stop) within `cells`."""
     start, stop = max(0.0, start), min(float(cells), stop)
-    length = math.ceil(max(stop - start, least) / stride) * stride
+    length = math.ceil(max(stop - start, least) / step) * step
     if length >= cells:
         return 0, cells
     first = round((start + stop) / 2 - length / 2)

@@ -15,7 +15,7 @@ STRIDE = 8
 @st.composite
 def boxes(draw):
     """(latent's height, width, box's top, bottom, left, right), all sides in cells."""
-    height, width = draw(st.integers(3, 12)) * STRIDE, draw(st.integers(3, 12)) * STRIDE
+    height, width = draw(st.integers(4, 12)) * STRIDE, draw(st.integers(4, 12)) * STRIDE
     top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
     return height, width, top, draw(st.integers(top + 1, height)), left, draw(st.integers(left + 1, width))
 
@@ -50,6 +50,12 @@ def test_the_window_is_no_larger_than_it_must_be(box):
     least = min(height, width) / 2
     assert window.height < max(bottom - top, least) + STRIDE
     assert window.width < max(right - left, least) + STRIDE
+
+
+@pytest.mark.parametrize(("side", "step"), [(64, 8), (32, 8), (24, 4), (16, 4), (8, 2)])
+def test_in_small_pictures_a_crop_is_still_a_crop(side, step):
+    mask = mask_of(side, side, 0, side, 0, side // 2 + 1)
+    assert crop_window(mask, 0.0, STRIDE) == Window(0, 0, side, side // 2 + step)
 
 
 def test_rows_and_columns_are_not_mixed():
