@@ -6,7 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ CROWD_WIDTHS_PX: Mapping[int, int] = MappingProxyType({1: 128, 2: 128, 3: 192, 4
 """Width of a picture by the number of its concepts."""
 MOST_CONCEPTS = max(CROWD_WIDTHS_PX)
 _SEEDS = 2**31
+_NEXT_SEED = 1_000_003
 _THINGS = frozenset({"vase", "lamp"})
 
 
@@ -59,6 +60,10 @@ class Case:
         unknown = [name for name in self.names if name not in CAST]
         if unknown:
             raise ValueError(f"names: expected some of {', '.join(CAST)}, found {', '.join(unknown)}")
+
+    def again(self, attempt: int) -> Case:
+        """The same from another seed; attempt 0 is the case itself."""
+        return replace(self, seed=(self.seed + attempt * _NEXT_SEED) % _SEEDS)
 
     @property
     def class_words(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     plan, notes = _plan(options)
     run = Run(options.weights, options.cache)
+    plan, approval = run.approve(plan, options.tables)
     draws = plan.draws(options.tables)
     drawn = run.draw(draws)
     figures = Figures(run.scores(draws))
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         pictures["start-strip"] = gallery.start_strip(plan, run.album, figures)
     if 5 in options.tables:
         pictures["mixing"] = gallery.mixing_picture(matrices)
+    notes.append(str(approval))
     notes.append(f"{len(draws)} pictures, {drawn} of them drawn in this run; verified from {run.threshold:.3f} on.")
     command = shlex.join(["python", "-m", "bench.paper_tables", *arguments])
     seconds = time.monotonic() - began

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from types import MappingProxyType
 
@@ -129,6 +129,24 @@ class Plan:
     def largest(self) -> int:
         """The largest count of concepts."""
         return max(self.crowds)
+
+    @property
+    def groups(self) -> tuple[Case, ...]:
+        """All cases of two and more."""
+        cases = (*self.pair_cases, *(case for crowd in self.crowds.values() for case in crowd))
+        return tuple(dict.fromkeys((*cases, *self.single_base, *self.ablation_cases, *self.strip_cases)))
+
+    def with_cases(self, chosen: Mapping[Case, Case]) -> Plan:
+        """The plan with other cases in the place of its own."""
+
+        def of(cases: Iterable[Case]) -> tuple[Case, ...]:
+            return tuple(chosen.get(case, case) for case in cases)
+
+        return replace(
+            self, pairs={kind: of(cases) for kind, cases in self.pairs.items()}, single_base=of(self.single_base),
+            crowds={size: of(cases) for size, cases in self.crowds.items()}, ablation_cases=of(self.ablation_cases),
+            strip_cases=of(self.strip_cases),
+        )  # fmt: skip
 
     def draws(self, tables: Iterable[int]) -> list[Draw]:
         """What some tables need, every picture once, method by method."""

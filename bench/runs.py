@@ -6,22 +6,24 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from bench import measures, plans
+from bench.approval import Approval, approve
 from bench.fingerprints import of_code, of_files
 from bench.painting import Keys, Painter
 from bench.pictures import Album
-from bench.plans import LAYOUT, Draw
+from bench.plans import LAYOUT, Draw, Plan
 from bench.scores import Score, Scorer
 from toyworld.instruments.detector import Detector
 from toyworld.instruments.embedder import Embedder
 
 if TYPE_CHECKING:
+    from bench.cases import Case
     from bench.measures import Instance
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,18 @@ class Run:
                 bar.update(round(done) - bar.n)
         logger.info("seconds a picture: %s", ", ".join(f"{m} {sum(t) / len(t):.2f}" for m, t in taken.items()))
         return len(missing)
+
+    def approve(self, plan: Plan, tables: Iterable[int]) -> tuple[Plan, Approval]:
+        """The plan with seeds whose layouts are right, for the cases that some tables need; see `bench.approval`."""
+        needed = {draw.case for draw in plan.draws(tables)}
+        approval = approve([case for case in plan.groups if case in needed], self._right)
+        return plan.with_cases(approval.chosen), approval
+
+    def _right(self, cases: Sequence[Case]) -> list[bool]:
+        layouts = [Draw(LAYOUT, case) for case in cases]
+        self.draw(layouts)
+        found = self.album.instances(layouts, self.detector, self.embedder, self.stamp)
+        return [measures.presence(found[layout], layout.case.class_words)[1] for layout in layouts]
 
     def scores(self, draws: Sequence[Draw]) -> dict[Draw, Score]:
         """Score pictures; those of cases whose layout was drawn also against it."""

@@ -1,0 +1,62 @@
+"""Seeds by approval, with made-up layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench import plans
+from bench.approval import MOST_SEEDS, approve
+from bench.cases import Case, pairs
+
+CASES = pairs("man+woman", 6)
+
+
+def luck(case: Case) -> bool:
+    return case.seed % 3 == 0
+
+
+def check(cases: Sequence[Case]) -> list[bool]:
+    return [luck(case) for case in cases]
+
+
+def test_every_case_takes_its_first_good_seed() -> None:
+    found = approve(CASES, check)
+    looked_at = 0
+    for case in CASES:
+        rows = [case.again(attempt) for attempt in range(MOST_SEEDS)]
+        first = next(row for row in rows if luck(row))
+        assert found.chosen[case] == first
+        looked_at += rows.index(first) + 1
+    assert found.layouts == {2: looked_at}
+    assert found.failed == ()
+    assert case.again(0) == case
+
+
+def test_a_case_chooses_for_itself() -> None:
+    alone = [approve([case], check).chosen[case] for case in CASES]
+    assert alone == [approve(CASES, check).chosen[case] for case in CASES]
+
+
+def test_a_case_without_a_right_layout_keeps_its_seed_and_is_told() -> None:
+    never = CASES[2]
+    found = approve(
+        CASES, lambda cases: [(c.names, c.place, c.light) != (never.names, never.place, never.light) for c in cases]
+    )
+    assert found.failed == (never,)
+    assert found.chosen[never] == never
+    assert found.layouts == {2: len(CASES) - 1 + MOST_SEEDS}
+    assert "1 cases had no right one" in str(found)
+
+
+def test_nothing_to_approve() -> None:
+    assert approve([], check).chosen == {}
+
+
+def test_a_plan_takes_new_seeds_everywhere() -> None:
+    plan = plans.full(count=4)
+    changed = plan.with_cases({case: case.again(1) for case in plan.groups})
+    seeds = {case.seed for case in changed.groups}
+    assert seeds.isdisjoint(case.seed for case in plan.groups)
+    drawn = {draw.case.seed for draw in changed.draws(plans.TABLES)}
+    assert drawn == seeds  # those alone too
+    assert len(changed.draws(plans.TABLES)) == len(plan.draws(plans.TABLES))
