@@ -13,7 +13,7 @@ Option = tuple[str, str | float]
 
 SAME_CLASS = (PairKind.MAN_MAN, PairKind.WOMAN_WOMAN)
 PEOPLE_KINDS = (PairKind.MAN_WOMAN, *SAME_CLASS)
-STARTS = (0.0, 0.16, 0.32, 0.48, 0.64, 0.8)
+STARTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 TABLES = (1, 2, 3, 4, 5, 6)
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.host import latent_size
 from lib_omg.core.masks import finish
-from lib_omg.core.schedule import first_call, fraction_to_sigma, size_correction
-from lib_omg.core.settings import MaskSource, OmgSettings, OnMissing, PromptMode, View
+from lib_omg.core.schedule import first_call, fraction_to_sigma
+from lib_omg.core.settings import MaskSource, OnMissing, PromptMode, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from bench.methods.base import Resources
 
 _OF_PICTURE = (
-    "size_correction", "attention_strength", "self_attention_end", "view", "crop_margin", "feather_px", "dilation_px",
+    "attention_strength", "self_attention_end", "view", "crop_margin", "feather_px", "dilation_px",
 )  # fmt: skip
 _OF_CONCEPT = ("start", "cfg_scale")
 
@@ -52,7 +51,7 @@ class OmgOptions:
 
     Attributes:
         switch: where a prompt form of two prompts takes the second: a noise level, told as `start` is, as a fraction of
-            the reference schedule, and lowered for small pictures where the start is.
+            the reference schedule.
         true_masks: the segmenter's masks of the layout picture instead of those found by attention.
         growth_px: how far true masks grow; the extension takes painted masks as they are.
         lora_weight, te_weight: of every concept's LoRA. The rest: see `OmgSettings` and `ConceptSettings`.
@@ -66,7 +65,6 @@ class OmgOptions:
     te_weight: float | None = None
     start: float | None = None
     cfg_scale: float | None = None
-    size_correction: bool | None = None
     attention_strength: float | None = None
     self_attention_end: float | None = None
     view: View | None = None
@@ -74,12 +72,9 @@ class OmgOptions:
     feather_px: float | None = None
     dilation_px: float | None = None
 
-    def switch_call(self, schedule: Schedule, width_px: int) -> int:
+    def switch_call(self, schedule: Schedule) -> int:
         """Index of a run's first denoiser call that hears the second of two prompts."""
-        size = latent_size(width_px)
-        corrected = OmgSettings.size_correction if self.size_correction is None else self.size_correction
-        sigma = fraction_to_sigma(self.switch, schedule.table) * (size_correction(*size) if corrected else 1.0)
-        return first_call(schedule.calls, sigma)
+        return first_call(schedule.calls, fraction_to_sigma(self.switch, schedule.table))
 
     def settings(
         self, case: Case, masks: Sequence[NDArray[np.bool_]] | None = None, switch_call: int = 0
@@ -133,7 +128,7 @@ class Omg:
         masks = self.resources.masks(case) if self.options.true_masks else None
         switch_call = 0
         if self.options.prompt_form in TWO_PROMPTS:
-            switch_call = self.options.switch_call(self.resources.host.schedule(), case.width_px)
+            switch_call = self.options.switch_call(self.resources.host.schedule())
         settings = self.options.settings(case, masks, switch_call)
         return self.resources.host.draw(case.layout_prompt, case.seed, case.width_px, omg=settings)[0]
 

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 REFERENCE_STEPS = 50
 """The paper samples with 50 uniform timesteps."""
 
-REFERENCE_CELLS = 128
-"""Side, in latent cells, of the paper's pictures (1024 px)."""
-
 
 def sigmas_from_alphas(alphas_cumprod: torch.Tensor) -> torch.Tensor:
     """Noise level of every training timestep.
@@ -61,19 +58,6 @@ def fraction_to_sigma(fraction: float, sigmas: torch.Tensor) -> float:
         return 0.0
     last = len(sigmas) - 1
     return sigma_at_timestep(sigmas, last * (1 - fraction * REFERENCE_STEPS / (REFERENCE_STEPS - 1)))
-
-
-def size_correction(height: int, width: int) -> float:
-    """Factor on a noise level so that it destroys as much of a small picture's layout as of the paper's.
-
-    Small latents have fewer cells to average noise over and lose their layout at lower noise. The square root of
-    the side's ratio is what the toy world's pictures ask for (`bench/`); 1 for 128x128 cells and more.
-
-    Args:
-        height, width: size of the latent in cells.
-    """
-    side = math.sqrt(height * width)
-    return min(1.0, math.sqrt(side / REFERENCE_CELLS))
 
 
 def first_call(sigmas: Sequence[float], threshold: float) -> int:

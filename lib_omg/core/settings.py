@@ -14,8 +14,11 @@ from .errors import SettingsError
 MAX_CONCEPTS = 5
 """How many concepts one picture may have; the panel draws this many."""
 
-DEFAULT_START = 0.32
-"""The paper's start: after 16 of 50 uniform timesteps."""
+DEFAULT_START = 0.3
+"""Best of the toy world's start table, hair and clothes changed and everybody still there; the paper has 0.32."""
+
+TELLING_FROM = 0.6
+"""From this fraction of the reference schedule on, the layout's attention shows where things are."""
 
 _WHOLE_BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -129,8 +132,6 @@ class OmgSettings:
 
     enabled: bool = True
     concepts: tuple[ConceptSettings, ...] = field(default=())
-    size_correction: bool = True
-    """Lower the start's noise level for latents smaller than 128x128 cells."""
     attention_strength: float = 1.0
     """0..1: how much of the layout's attention is put back into the global rows."""
     self_attention_end: float = 0.4

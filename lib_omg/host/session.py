@@ -17,8 +17,8 @@ from lib_omg.core.attention import AttentionHooks, find_attention_layers, low_re
 from lib_omg.core.errors import OmgError
 from lib_omg.core.passes import ConceptPass, ConceptPlan, LayoutPass
 from lib_omg.core.prompts import find_word
-from lib_omg.core.schedule import fraction_to_sigma, reached, size_correction
-from lib_omg.core.settings import DEFAULT_START, MaskSource, OmgSettings, OnMissing, PromptMode, View
+from lib_omg.core.schedule import fraction_to_sigma, reached
+from lib_omg.core.settings import TELLING_FROM, MaskSource, OmgSettings, OnMissing, PromptMode, View
 from lib_omg.core.trace import LayoutTrace
 from lib_omg.core.windows import crop_window, whole
 
@@ -79,12 +79,12 @@ class Session:
                 assert trace.latent is not None
                 return trace.latent
             shared.state.nextjob()
-            layout = Layout(trace, hooks.layers, cond_counts(arguments.cond), size, self._telling_calls(trace, size))
+            layout = Layout(trace, hooks.layers, cond_counts(arguments.cond), size, self._telling_calls(trace))
             self.regions = find_regions(self.settings.concepts, layout, frame)
             plans = self._plans(size, arguments.x.device)
             if self.settings.show_pictures:
                 self.shown += pictures.layout_pictures(trace, [p.masks for p in plans], self.settings)
-            concept_pass = ConceptPass(plans, trace, self._overwriting(hooks), self._self_until(size))
+            concept_pass = ConceptPass(plans, trace, self._overwriting(hooks), self._self_until())
             latent = self._concept_run(concept_pass, _Run(sample, arguments, words, nets, frame), tools)
         self._report(trace, concept_pass, tools)
         trace.attention.clear()
@@ -119,12 +119,12 @@ class Session:
         hooks = AttentionHooks(find_attention_layers(unet), tools.cursor, trace.attention, low_resolution_cells(*size))
         kept = self.settings.attention_strength > 0
         by_attention = any(c.mask_source is MaskSource.ATTENTION for c in self.settings.concepts)
-        starts = [self._start_sigma(c.start, size) for c in self.settings.concepts]
+        starts = [fraction_to_sigma(c.start, schedule_sigmas()) for c in self.settings.concepts]
         layout = LayoutPass(
             trace,
             hooks if kept or by_attention else None,
             record_from=max(starts),
-            self_until=self._self_until(size) if kept else float("inf"),
+            self_until=self._self_until() if kept else float("inf"),
         )
         with progress.labelled("OMG layout pass"), hooks.recording() if layout.hooks else ExitStack():
             trace.latent = run_layout(self.p, arguments, layout, tools)
@@ -190,7 +190,8 @@ class Session:
                 windows = tuple(crop_window(mask, self.settings.crop_margin, stride) for mask in own)
             else:
                 windows = tuple(whole(*size) for _ in own)
-            plans.append(ConceptPlan(number, self._start_sigma(concept.start, size), own.to(device), windows))
+            start_sigma = fraction_to_sigma(concept.start, schedule_sigmas())
+            plans.append(ConceptPlan(number, start_sigma, own.to(device), windows))
         return plans
 
     def _check_words(self, frame: conds.PromptFrame) -> None:
@@ -233,16 +234,12 @@ class Session:
         hooks.window.strength = self.settings.attention_strength
         return hooks
 
-    def _start_sigma(self, fraction: float, size: tuple[int, int]) -> float:
-        factor = size_correction(*size) if self.settings.size_correction else 1.0
-        return fraction_to_sigma(fraction, schedule_sigmas()) * factor
+    def _self_until(self) -> float:
+        return fraction_to_sigma(self.settings.self_attention_end, schedule_sigmas())
 
-    def _self_until(self, size: tuple[int, int]) -> float:
-        return self._start_sigma(self.settings.self_attention_end, size)
-
-    def _telling_calls(self, trace: LayoutTrace, size: tuple[int, int]) -> list[int]:
+    def _telling_calls(self, trace: LayoutTrace) -> list[int]:
         """The kept calls that show where things are: at low noise, where there are such; early maps are noise."""
-        threshold = self._start_sigma(DEFAULT_START, size)
+        threshold = fraction_to_sigma(TELLING_FROM, schedule_sigmas())
         kept = trace.attention.calls()
         return [call for call in kept if reached(trace.calls[call].sigma, threshold)] or kept
 

@@ -57,7 +57,6 @@ PICTURE_DEFAULTS: dict[str, Any] = {
     "crop_margin": OmgSettings.crop_margin,
     "attention_strength": OmgSettings.attention_strength,
     "self_attention_end": OmgSettings.self_attention_end,
-    "size_correction": OmgSettings.size_correction,
     "feather_px": OmgSettings.feather_px,
     "dilation_px": OmgSettings.dilation_px,
     "on_missing": choice(ON_MISSING, OmgSettings.on_missing),

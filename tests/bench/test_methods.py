@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.cases import CROWD_WIDTHS_PX, Case
+from bench.cases import Case
 from bench.host import Schedule
 from bench.methods import METHODS
 from bench.methods.attention import RegionalAttention
@@ -20,7 +20,7 @@ from bench.methods.omg import Omg, OmgOptions, PromptForm, as_png, edited, grown
 from bench.methods.regions import WHOLE, assigned, box_of, columns_between, equal_columns, shares
 from devhost.webui.modules import prompt_schedule
 from lib_omg.core.rows import RowCursor, global_rows
-from lib_omg.core.schedule import first_call, fraction_to_sigma, sigmas_from_alphas, size_correction
+from lib_omg.core.schedule import first_call, fraction_to_sigma, sigmas_from_alphas
 from lib_omg.core.settings import DEFAULT_START, MaskSource, OmgSettings, View
 from lib_omg.vision.painted import to_array
 
@@ -297,15 +297,15 @@ def test_omg_with_nothing_said_is_the_extension_as_it_comes() -> None:
 
 def test_what_a_table_varies_arrives() -> None:
     options = OmgOptions(start=0.5, cfg_scale=3.0, view=View.CROP, feather_px=0.0, attention_strength=0.0,
-                         self_attention_end=0.1, size_correction=False, crop_margin=0.3, dilation_px=4.0,
+                         self_attention_end=0.1, crop_margin=0.3, dilation_px=4.0,
                          lora_weight=0.8, te_weight=0.0)  # fmt: skip
     settings = OmgSettings.from_dict(options.settings(PAIR))
     assert {(c.start, c.cfg_scale, c.loras[0].weight, c.loras[0].te_weight) for c in settings.concepts} == {
         (0.5, 3.0, 0.8, 0.0)
     }
     found = (settings.view, settings.feather_px, settings.attention_strength, settings.self_attention_end,
-             settings.size_correction, settings.crop_margin, settings.dilation_px)  # fmt: skip
-    assert found == (View.CROP, 0.0, 0.0, 0.1, False, 0.3, 4.0)
+             settings.crop_margin, settings.dilation_px)  # fmt: skip
+    assert found == (View.CROP, 0.0, 0.0, 0.1, 0.3, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -350,20 +350,16 @@ def test_the_host_hears_the_first_prompt_just_while_there_is_more_noise(steps: i
         assert found == expected, sigma
 
 
-@pytest.mark.parametrize("width_px", sorted(set(CROWD_WIDTHS_PX.values())))
-@pytest.mark.parametrize("corrected", [True, False])
-def test_concepts_hear_both_prompts_and_change_at_one_noise_level(width_px: int, corrected: bool) -> None:
-    """Half of the steps are gone before concepts of small pictures begin: counted so, they heard the second alone."""
-    options, later = OmgOptions(size_correction=corrected), OmgOptions(size_correction=corrected, switch=0.6)
-    as_start = OmgOptions(size_correction=corrected, switch=DEFAULT_START)
+def test_concepts_hear_both_prompts_and_change_at_one_noise_level() -> None:
+    """Many steps are gone before concepts begin: counted in steps, they might hear the second prompt alone."""
+    options, later, as_start = OmgOptions(), OmgOptions(switch=0.6), OmgOptions(switch=DEFAULT_START)
     levels = []
     for steps in (20, 40, 80):
         schedule = Schedule(tuple(karras(steps)), noise_table())
-        start, switch, end = (o.switch_call(schedule, width_px) for o in (as_start, options, later))
+        start, switch, end = (o.switch_call(schedule) for o in (as_start, options, later))
         assert start + 1 < switch < end < steps - 4
         levels.append(schedule.calls[switch])
-    factor = size_correction(HEIGHT // 8, width_px // 8) if corrected else 1.0
-    expected = fraction_to_sigma(0.5, noise_table()) * factor
+    expected = fraction_to_sigma(0.5, noise_table())
     assert all(0.7 * expected < level <= expected for level in levels)
     assert levels[-1] == pytest.approx(expected, rel=0.12)
 
@@ -374,9 +370,9 @@ def test_only_forms_of_two_prompts_ask_for_the_schedule() -> None:
     host.schedule = lambda: Schedule(tuple(karras(20)), noise_table())
     Omg(made, OmgOptions(prompt_form=PromptForm.ALONE_THEN_SCENE)).draw(PAIR)
     prompts = [concept["prompt"] for concept in host.asked[-1][-1]["omg"]["concepts"]]
-    # 1.56 of noise at half of the reference schedule, 0.55 in a latent of 16 x 16; calls 12 and 13 have 0.565 and 0.396
+    # 1.56 of noise at half of the reference schedule; calls 8 and 9 have 1.99 and 1.48
     assert [heard(prompt, 20) for prompt in prompts] == [
-        [PAIR.own_prompt(index)] * 13 + [PAIR.scene_prompt(index)] * 7 for index in range(2)
+        [PAIR.own_prompt(index)] * 9 + [PAIR.scene_prompt(index)] * 11 for index in range(2)
     ]
     del host.schedule
     Omg(made, OmgOptions(prompt_form=PromptForm.ALONE)).draw(PAIR)

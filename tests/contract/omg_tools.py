@@ -28,8 +28,8 @@ def pair(**fields: Any) -> dict[str, Any]:
     return {"concepts": [boxed("man", "rex", LEFT), boxed("woman", "ida", RIGHT)], **fields}
 
 
-def start_sigma(fraction: float = 0.32, cells: int = 16) -> float:
-    """The start's noise level, worked out anew: the n-th of 50 uniform timesteps, corrected for size."""
+def start_sigma(fraction: float = 0.3) -> float:
+    """The start's noise level, worked out anew: the n-th of 50 uniform timesteps."""
     from modules import shared
 
     timestep = 999 - fraction * 50 * 999 / 49
@@ -38,7 +38,7 @@ def start_sigma(fraction: float = 0.32, cells: int = 16) -> float:
     low = int(timestep)
     part = timestep - low
     sigma = torch.exp((1 - part) * sigmas[low].log() + part * sigmas[low + 1].log())
-    return float(sigma) * (cells / 128) ** 0.5
+    return float(sigma)
 
 
 @dataclass

@@ -15,7 +15,6 @@ from lib_omg.core.schedule import (
     reached,
     sigma_at_timestep,
     sigmas_from_alphas,
-    size_correction,
 )
 
 
@@ -78,13 +77,6 @@ def test_the_ends_are_always_and_never():
 def test_no_fraction_is_refused(fraction):
     with pytest.raises(ValueError, match="from 0 to 1"):
         fraction_to_sigma(fraction, SIGMAS)
-
-
-def test_size_correction():
-    assert size_correction(128, 128) == 1
-    assert size_correction(192, 128) == 1
-    assert size_correction(64, 64) == pytest.approx(0.5**0.5)
-    assert size_correction(32, 128) == size_correction(128, 32) == pytest.approx(0.5**0.5)
 
 
 SECOND_ORDER = [14.6, 9.0, 9.0, 5.0, 5.0, 2.0, 2.0, 0.5]

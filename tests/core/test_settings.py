@@ -197,7 +197,6 @@ everything = st.builds(
     OmgSettings,
     enabled=st.booleans(),
     concepts=st.lists(concepts, min_size=1, max_size=MAX_CONCEPTS).map(tuple),
-    size_correction=st.booleans(),
     attention_strength=st.floats(0, 1),
     self_attention_end=st.floats(0, 1),
     view=st.sampled_from(View),

@@ -60,7 +60,6 @@ def concepts(draw: st.DrawFn) -> ConceptSettings:
 settings = st.builds(
     OmgSettings,
     concepts=st.lists(concepts(), min_size=1, max_size=5).map(tuple),
-    size_correction=st.booleans(),
     attention_strength=fractions,
     self_attention_end=fractions,
     view=st.sampled_from(View),

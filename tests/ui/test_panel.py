@@ -40,7 +40,6 @@ PICTURE_LABELS = {
     "crop_margin": "OMG crop margin",
     "attention_strength": "OMG attention strength",
     "self_attention_end": "OMG self-attention end",
-    "size_correction": "OMG later start for small pictures",
     "feather_px": "OMG mask feather, px",
     "dilation_px": "OMG mask dilation, px",
     "on_missing": "OMG when a concept isn't found",

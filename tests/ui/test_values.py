@@ -37,7 +37,7 @@ def test_the_order_is_a_contract() -> None:
         "mask_picture", "mask", "start", "cfg_scale", "depth",
     ]  # fmt: skip
     picture = [
-        "show_pictures", "view", "crop_margin", "attention_strength", "self_attention_end", "size_correction",
+        "show_pictures", "view", "crop_margin", "attention_strength", "self_attention_end",
         "feather_px", "dilation_px", "on_missing",
     ]  # fmt: skip
     assert list(NAMES) == ["enabled", *(f"concept{n}_{name}" for n in range(1, 6) for name in concept), *picture]
@@ -155,7 +155,7 @@ def test_errors_name_the_concept_and_what_to_do(changes: dict[str, Any], message
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([True], "expected one object with settings or 75 values, found 1"),
+        ([True], "expected one object with settings or 74 values, found 1"),
         (["yes"], "expected true, false or an object"),
         ([{"concepts": [{"class_word": "a"}, {"class_word": "b", "colour": 1}]}], "unknown field 'colour'"),
         (
