@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import random
 from collections.abc import Callable
 from functools import cached_property
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from bench.instruments import Detector
     from bench.methods.base import Method
 
-logger = logging.getLogger(__name__)
 _ENUMS = {"view": View, "prompt_form": PromptForm}
 _EXTENSION_ROOMS = ("core", "host", "vision")
 Picture = Callable[[Draw], "np.ndarray"]
@@ -69,10 +67,6 @@ class Painter:
         resources = _KeptLayouts(self._host, segment_with(self.detector))
         resources.kept = self.picture
         return resources
-
-    def start(self) -> None:
-        """Start the host, if it is not running."""
-        logger.info("host draws %d steps a picture", self._host.steps)
 
     def paint(self, draw: Draw) -> np.ndarray:
         """A picture uint8 (H, W, 3), drawn anew."""

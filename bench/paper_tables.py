@@ -15,8 +15,9 @@ from bench.bars import bars
 from bench.fingerprints import REPOSITORY
 from bench.plans import METHODS, Plan
 from bench.report import Report, as_json, as_text
-from bench.runs import Run
+from bench.runs import Run, workers
 from bench.tables import TABLES, Figures
+from bench.workers import usual_count
 from devhost.datadir import TOY_WEIGHTS
 from toyworld.writing import replacing
 
@@ -33,10 +34,11 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("OMG").setLevel(logging.ERROR)
     began = time.monotonic()
     plan, notes = _plan(options)
-    run = Run(options.weights, options.cache)
-    plan, approval = run.approve(plan, options.tables)
-    draws = plan.draws(options.tables)
-    drawn = run.draw(draws)
+    with workers(options.jobs, options.weights, options.cache) as crew:
+        run = Run(options.weights, options.cache, crew)
+        plan, approval = run.approve(plan, options.tables)
+        draws = plan.draws(options.tables)
+        drawn = run.draw(draws)
     figures = Figures(run.scores(draws))
     matrices = gallery.matrices(plan, figures, run.known)
     tables = [table for number in options.tables for table in TABLES[number](plan, figures)]
@@ -67,7 +69,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--out", type=Path, default=REPOSITORY / "out" / "tables", help="folder for report and sheets")
     add("--weights", type=Path, default=TOY_WEIGHTS, help="folder of the checkpoint, LoRAs and instruments")
     add("--cache", type=Path, default=REPOSITORY / ".toyworld" / "pictures", help="folder of the pictures drawn so far")
+    add("--jobs", type=int, default=usual_count(), help="processes that draw, one thread and about 1 GB each")
     options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error(f"--jobs: expected 1 or more, found {options.jobs}")
     if options.count is not None and options.count < 1:
         parser.error(f"--count: expected 1 or more, found {options.count}")
     return options

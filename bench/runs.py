@@ -6,7 +6,8 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from bench.painting import Keys, Painter
 from bench.pictures import Album
 from bench.plans import LAYOUT, Draw, Plan
 from bench.scores import Score, Scorer
+from bench.workers import Workers
 from toyworld.instruments.detector import Detector
 from toyworld.instruments.embedder import Embedder
 
@@ -37,13 +39,15 @@ class Run:
     Args:
         weights_dir: see `devhost.datadir.make_data_dir`; the instruments lie in its folder instruments/.
         cache_dir: where pictures are kept.
+        workers: draw what is missing; None: this process draws a picture when it is asked for.
 
     Raises:
         FileNotFoundError: the instruments are missing.
         ValueError: the embedder's threshold was never measured.
     """
 
-    def __init__(self, weights_dir: Path, cache_dir: Path) -> None:
+    def __init__(self, weights_dir: Path, cache_dir: Path, workers: Workers[Draw] | None = None) -> None:
+        self.workers = workers
         folder = weights_dir / INSTRUMENTS
         self.detector = Detector.load(folder / _DETECTOR)
         self.embedder = Embedder.load(folder / _EMBEDDER)
@@ -61,23 +65,29 @@ class Run:
         """Draw what is not kept yet, telling first how long that will take about; gives how many that were."""
         missing = [draw for draw in draws if not self.album.has(draw)]
         estimate = sum(map(plans.seconds, missing))
-        told = f"{len(draws)} pictures, {len(missing)} of them to draw: about {estimate / 60:.0f} minutes on two cores"
-        logger.info(told)
+        minutes = estimate / 60 / (self.workers.count if self.workers else 1)
+        logger.info("%d pictures, %d of them to draw: about %.0f minutes", len(draws), len(missing), minutes)
         if not missing:
             return 0
-        self.painter.start()
         taken: dict[str, list[float]] = {}
         with tqdm(total=round(estimate), unit="s", mininterval=2, file=sys.stderr) as bar:
             done = 0.0
-            for draw in missing:
+            for draw, took in self._painted(missing):
                 bar.set_postfix_str(draw.variant.label, refresh=False)
-                began = time.monotonic()
-                self.album.picture(draw)
-                taken.setdefault(draw.variant.method, []).append(time.monotonic() - began)
+                taken.setdefault(draw.variant.method, []).append(took)
                 done += plans.seconds(draw)
                 bar.update(round(done) - bar.n)
         logger.info("seconds a picture: %s", ", ".join(f"{m} {sum(t) / len(t):.2f}" for m, t in taken.items()))
         return len(missing)
+
+    def _painted(self, missing: Sequence[Draw]) -> Iterator[tuple[Draw, float]]:
+        if self.workers is not None:
+            yield from self.workers.each(missing)
+            return
+        for draw in missing:
+            began = time.monotonic()
+            self.album.picture(draw)
+            yield draw, time.monotonic() - began
 
     def approve(self, plan: Plan, tables: Iterable[int]) -> tuple[Plan, Approval]:
         """The plan with seeds whose layouts are right, for the cases that some tables need; see `bench.approval`."""
@@ -100,3 +110,13 @@ class Run:
             return scorer.score(draw.case, self.album.picture(draw), instances, found.get(Draw(LAYOUT, draw.case)))
 
         return {draw: score(draw, instances) for draw, instances in found.items()}
+
+
+def painting(weights_dir: Path, cache_dir: Path) -> Callable[[Draw], object]:
+    """For `Workers`: what a process draws with, given a run's folders."""
+    return Run(weights_dir, cache_dir).album.picture
+
+
+def workers(count: int, weights_dir: Path, cache_dir: Path) -> Workers[Draw]:
+    """Processes that draw a run's pictures."""
+    return Workers(count, partial(painting, weights_dir, cache_dir))

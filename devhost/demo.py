@@ -24,11 +24,7 @@ PLACE, LIGHT = "beach", "day"
 PROMPT = caption(CLASS_WORDS, PLACE, LIGHT)
 MERGED = caption(CLASS_WORDS, PLACE, LIGHT, {i: CAST[name].words for i, name in enumerate(NAMES)})
 SETTINGS = {
-    "concepts": [
-        {"class_word": CAST[name].class_word, "loras": [{"name": name}], "prompt_mode": "alone", "start": 0.2}
-        for name in NAMES
-    ],
-    "view": "crop",
+    "concepts": [{"class_word": CAST[name].class_word, "loras": [{"name": name}]} for name in NAMES],
     "show_pictures": True,
 }
 SCALE = 2
