@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     """Make the pictures and name them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "demo", help="folder for the pictures")
-    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=4)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("OMG").setLevel(logging.INFO)

@@ -50,10 +50,11 @@ class Recipe:
     learning_rate: float
     module: str = "lycoris.kohya"
     arguments: Mapping[str, str] = field(default_factory=dict)
+    steps: int = 150
 
 
 RECIPES: Mapping[Kind, Recipe] = {
-    Kind.LORA: Recipe(8, Reach.ATTENTION, 2e-3, "networks.lora"),
+    Kind.LORA: Recipe(8, Reach.ATTENTION, 2e-3, "networks.lora", steps=300),
     Kind.LOCON: Recipe(2, Reach.CONVOLUTION, 2e-3, arguments={"algo": "locon"}),
     Kind.LOHA: Recipe(2, Reach.ATTENTION, 2e-3, arguments={"algo": "loha"}),
     Kind.LOKR: Recipe(4, Reach.TRANSFORMER, 2e-3, arguments={"algo": "lokr", "factor": "8"}),
@@ -115,7 +116,7 @@ class Base:
 
 def main(arguments: list[str]) -> int:
     """Train, or go on; writes name.safetensors, name.json and name.preview.png per network."""
-    parser = options(__doc__, steps=400)
+    parser = options(__doc__, steps=None)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(CAST)}, {STYLE}, or with -KIND")
     parser.add_argument("--all", action="store_true", help="the whole cast, the style, and every format")
     parser.add_argument("--kind", choices=[k.value for k in Kind], help="format, where the name tells none")
@@ -134,7 +135,7 @@ def main(arguments: list[str]) -> int:
         recipe = RECIPES[job.kind]
         reach = Reach(given.reach) if given.reach else recipe.reach
         recipe = replace(recipe, rank=given.rank or recipe.rank, reach=reach)
-        plan = plan_of(job, recipe, base, given.steps, given.seed)
+        plan = plan_of(job, recipe, base, given.steps or recipe.steps, given.seed)
         network = trained(job, recipe, base, plan, given.folder)
         write(job, recipe, base, plan, network, out)
     return 0
