@@ -66,7 +66,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--tables", type=int, nargs="+", choices=plans.TABLES, default=list(plans.TABLES), help="which tables")
     add("--methods", nargs="+", choices=list(methods.METHODS), help="which methods beside ours")
     add("--count", type=int, help="pictures in a cell of table 2; the other tables follow it")
-    add("--out", type=Path, default=REPOSITORY / "out" / "tables", help="folder for report and sheets")
+    add("--out", type=Path, help="folder for report and sheets; out/tables or out/tables-quick if not given")
     add("--weights", type=Path, default=TOY_WEIGHTS, help="folder of the checkpoint, LoRAs and instruments")
     add("--cache", type=Path, default=REPOSITORY / ".toyworld" / "pictures", help="folder of the pictures drawn so far")
     add("--jobs", type=int, default=usual_count(), help="processes that draw, one thread and about 1 GB each")
@@ -75,6 +75,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"--jobs: expected 1 or more, found {options.jobs}")
     if options.count is not None and options.count < 1:
         parser.error(f"--count: expected 1 or more, found {options.count}")
+    options.out = options.out or REPOSITORY / "out" / ("tables-quick" if options.quick else "tables")
     return options
 
 

@@ -44,7 +44,7 @@ class SheetRow:
 
 
 def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> Image.Image:
-    """Rows of cases, columns of methods, `SCALE` times as large as drawn.
+    """Rows of cases, columns of methods; `SCALE` times as large as drawn, wide pictures less, to fit the columns.
 
     Args:
         columns: what stands above each column.
@@ -59,30 +59,51 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> Image.Ima
     for row in rows:
         if len(row.pictures) != len(columns):
             raise ValueError(f"expected {len(columns)} pictures in the row {row.title!r}, found {len(row.pictures)}")
-    heights = [picture.image.shape[0] for row in rows for picture in row.pictures if picture]
-    if not heights:
+    widths = [picture.image.shape[1] for row in rows for picture in row.pictures if picture]
+    if not widths:
         raise ValueError("expected pictures to show, found none")
-    widths = [
-        max((picture.image.shape[1] for row in rows if (picture := row.pictures[n])), default=0)
-        for n in range(len(columns))
-    ]
-    height = max(heights) * SCALE
+    narrow = min(widths) * SCALE
+    cells = [[_cell(picture, max(1, narrow // picture.image.shape[1])) if picture else None for picture in row.pictures]
+             for row in rows]  # fmt: skip
     lefts = [GAP_PX]
-    for width in widths:
-        lefts.append(lefts[-1] + width * SCALE + GAP_PX)
-    row_height = TEXT_PX + height + TEXT_PX + GAP_PX
-    sheet = Image.new("RGB", (lefts[-1], TEXT_PX + row_height * len(rows)), BACKGROUND)
+    for column in zip(*cells, strict=True):
+        lefts.append(lefts[-1] + max((cell.width for cell in column if cell), default=0) + GAP_PX)
+    tops = [TEXT_PX]
+    for line in cells:
+        tops.append(tops[-1] + TEXT_PX + max((cell.height for cell in line if cell), default=0) + GAP_PX)
+    sheet = Image.new("RGB", (lefts[-1], tops[-1]), BACKGROUND)
     for n, title in enumerate(columns):
-        _write(sheet, (lefts[n], 0), title, widths[n] * SCALE)
-    for number, row in enumerate(rows):
-        top = TEXT_PX + number * row_height
+        _write(sheet, (lefts[n], 0), title, lefts[n + 1] - GAP_PX - lefts[n])
+    for row, line, top in zip(rows, cells, tops, strict=False):
         _write(sheet, (lefts[0], top), row.title, sheet.width - lefts[0], FAINT)
-        for left, picture in zip(lefts, row.pictures, strict=False):
-            if picture:
-                large = _enlarged(picture.image)
-                sheet.paste(large, (left, top + TEXT_PX))
-                _write(sheet, (left, top + TEXT_PX + large.height), picture.caption, large.width)
+        for left, cell in zip(lefts, line, strict=False):
+            if cell:
+                sheet.paste(cell, (left, top + TEXT_PX))
     return sheet
+
+
+def _cell(picture: Shown, scale: int) -> Image.Image:
+    """A picture and its caption below it, in as many lines as that needs."""
+    width, height = picture.image.shape[1] * scale, picture.image.shape[0] * scale
+    lines = _lines(picture.caption, width)
+    cell = Image.new("RGB", (width, height + TEXT_PX * max(len(lines), 1)), BACKGROUND)
+    # Nearest: what the model drew, no pixel smoothed.
+    cell.paste(Image.fromarray(picture.image).resize((width, height), Image.Resampling.NEAREST))
+    for n, line in enumerate(lines):
+        _write(cell, (0, height + n * TEXT_PX), line, width)
+    return cell
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Text broken between words into lines of at most so many pixels; a word too long has a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _font().getlength(longer) <= width - 1:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def join(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -134,12 +155,6 @@ def heat(value: float) -> Colour:
     share = min(max(value, 0.0), 1.0)
     red, green, blue = (round(cold + (warm - cold) * share) for cold, warm in zip(COLD, WARM, strict=True))
     return red, green, blue
-
-
-def _enlarged(image: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(image)
-    # Nearest: what the model drew, no pixel smoothed.
-    return picture.resize((picture.width * SCALE, picture.height * SCALE), Image.Resampling.NEAREST)
 
 
 def _write(sheet: Image.Image, corner: tuple[int, int], text: str, width: int, ink: Colour = INK) -> None:

@@ -14,6 +14,7 @@ def plain(colour: tuple[int, int, int], width: int = 32, height: int = 24) -> np
 
 
 def test_every_picture_is_where_it_belongs() -> None:
+    """And a wide one is shown smaller, so that its column is no wider than the others."""
     rng = np.random.default_rng(0)
     small = [rng.integers(0, 255, (24, 32, 3), np.uint8) for _ in range(3)]
     wide = rng.integers(0, 255, (24, 64, 3), np.uint8)
@@ -23,28 +24,36 @@ def test_every_picture_is_where_it_belongs() -> None:
         SheetRow("third", (None, Shown(small[2]))),
     ]
     sheet = np.asarray(sheets.contact_sheet(("one", "two"), rows))
-    second = GAP_PX + 64 * SCALE + GAP_PX  # as wide as the widest of its column
-    row_height = 2 * TEXT_PX + 24 * SCALE + GAP_PX
-    assert sheet.shape == (TEXT_PX + 3 * row_height, second + 32 * SCALE + GAP_PX, 3)
-    for row, left, image in ((0, GAP_PX, small[0]), (0, second, small[1]), (1, GAP_PX, wide), (2, second, small[2])):
-        top = TEXT_PX + row * row_height + TEXT_PX
-        shown = sheet[top : top + image.shape[0] * SCALE, left : left + image.shape[1] * SCALE]
-        np.testing.assert_array_equal(shown[::SCALE, ::SCALE], image)
-        np.testing.assert_array_equal(shown[1::SCALE, 1::SCALE], image)
-    top = TEXT_PX + row_height + TEXT_PX
-    assert (sheet[top : top + 24 * SCALE, second : second + 32 * SCALE] == sheets.BACKGROUND).all()
+    second = GAP_PX + 32 * SCALE + GAP_PX
+    tops = [TEXT_PX + TEXT_PX]
+    tops.append(tops[-1] + 24 * SCALE + TEXT_PX + GAP_PX + TEXT_PX)
+    tops.append(tops[-1] + 24 + TEXT_PX + GAP_PX + TEXT_PX)
+    assert sheet.shape == (tops[-1] + 24 * SCALE + TEXT_PX + GAP_PX, second + 32 * SCALE + GAP_PX, 3)
+    for row, left, image, scale in (
+        (0, GAP_PX, small[0], SCALE),
+        (0, second, small[1], SCALE),
+        (1, GAP_PX, wide, 1),
+        (2, second, small[2], SCALE),
+    ):
+        shown = sheet[tops[row] : tops[row] + image.shape[0] * scale, left : left + image.shape[1] * scale]
+        np.testing.assert_array_equal(shown, image.repeat(scale, 0).repeat(scale, 1))
+    assert (sheet[tops[1] : tops[1] + 24, second : second + 32 * SCALE] == sheets.BACKGROUND).all()
 
 
 def test_captions_are_written_and_stay_in_their_field() -> None:
-    """A caption far too long neither vanishes nor reaches its neighbour."""
-    images = (Shown(plain((9, 9, 9)), "rex 0.91 " * 20), Shown(plain((9, 9, 9))))
-    sheet = np.asarray(sheets.contact_sheet(("column " * 20, ""), [SheetRow("", images)]))
-    below = sheet[2 * TEXT_PX + 24 * SCALE : 3 * TEXT_PX + 24 * SCALE]
-    above = sheet[:TEXT_PX]
-    end = GAP_PX + 32 * SCALE
-    for band in (below, above):
-        assert (band[:, GAP_PX:end] != sheets.BACKGROUND).any()
-        assert (band[:, end:] == sheets.BACKGROUND).all()
+    """A caption far too long goes on in further lines, a word far too long is cut: neither reaches a neighbour."""
+    for caption, lines in (("rex 0.91 " * 20, range(5, 41)), ("rex" * 40, [1])):
+        images = (Shown(plain((9, 9, 9)), caption), Shown(plain((9, 9, 9))))
+        sheet = np.asarray(sheets.contact_sheet(("column" * 20, ""), [SheetRow("", images)]))
+        below = sheet[2 * TEXT_PX + 24 * SCALE : -GAP_PX]
+        above = sheet[:TEXT_PX]
+        end = GAP_PX + 32 * SCALE
+        for band in (below, above):
+            assert (band[:, end:] == sheets.BACKGROUND).all()
+        assert (above[:, GAP_PX:end] != sheets.BACKGROUND).any()
+        written = [(below[top : top + TEXT_PX] != sheets.BACKGROUND).any() for top in range(0, len(below), TEXT_PX)]
+        assert all(written)
+        assert len(written) in lines
 
 
 def test_rows_that_do_not_fit_are_refused() -> None:

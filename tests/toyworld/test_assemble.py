@@ -103,3 +103,26 @@ def test_the_yaml_names_the_text_encoder_from_the_hosts_folder() -> None:
     params = assemble.config(SCALE)["model"]["params"]
     assert params["cond_stage_config"]["params"]["version"] == "models/Stable-diffusion/clip"
     assert params["scale_factor"] == SCALE
+
+
+def test_what_was_trained_is_read_back(assembled: Assembled, tmp_path: Path) -> None:
+    """From a trainers' folder and from the checkpoint; a folder with neither is refused, one with half of it too."""
+    parts = assemble.read_parts(assembled.path.parent)
+    assert parts.scale == SCALE
+    for name, module in {"unet": assembled.unet, "text": assembled.text.transformer, "vae": assembled.vae}.items():
+        states = {key: tensor.half() for key, tensor in module.state_dict().items() if tensor.is_floating_point()}
+        assert states.keys() <= parts.weights[name].keys()
+        assert all(torch.equal(parts.weights[name][key], tensor) for key, tensor in states.items())
+    with pytest.raises(FileNotFoundError, match="a checkpoint"):
+        assemble.read_parts(tmp_path)
+    for name in ("unet", "text"):
+        save_file({name: torch.ones(1)}, tmp_path / f"{name}.safetensors")
+    (tmp_path / "scale.txt").write_text("0.5", encoding="utf8")
+    with pytest.raises(FileNotFoundError, match="vae"):
+        assemble.read_parts(tmp_path)
+    save_file({"vae": torch.ones(1)}, tmp_path / "vae.safetensors")
+    loose = assemble.read_parts(tmp_path)
+    assert loose.scale == 0.5
+    assert {part: list(weights) for part, weights in loose.weights.items()} == {
+        part: [part] for part in ("unet", "vae", "text")
+    }

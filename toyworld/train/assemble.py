@@ -6,9 +6,11 @@ DIR gets name.safetensors, name.yaml, and clip/, the tokenizer that the yaml nam
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +33,21 @@ if TYPE_CHECKING:
 
 PREFIXES: Mapping[str, str] = {
     "unet": "model.diffusion_model.",
-    "vae": "first_stage_model.",
     "text": "cond_stage_model.transformer.",
+    "vae": "first_stage_model.",
 }
 """By the trainers' file names, where SD1's files keep these weights."""
 CLIP_VERSION = "models/Stable-diffusion/clip"
 """Where the text encoder's yaml entry looks, from the WebUI's folder."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """State dicts of "unet", "vae" and "text", what latents are multiplied with, and a digest of the files."""
+
+    weights: Mapping[str, Mapping[str, torch.Tensor]]
+    scale: float
+    digest: str
 
 
 def main(arguments: list[str]) -> int:
@@ -72,6 +83,42 @@ def checkpoint(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, tor
             kept = tensor.half() if tensor.is_floating_point() else tensor
             found[prefix + key] = kept.contiguous()
     return found
+
+
+def read_parts(folder: Path) -> Parts:
+    """What was trained, from a folder of the trainers, or if that has none of it, from the checkpoint in it.
+
+    Args:
+        folder: with unet.safetensors, vae.safetensors, text.safetensors and scale.txt, or with one checkpoint and its
+            yaml, as `main` writes them.
+
+    Returns:
+        The weights; those of a checkpoint are in half precision.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    files = [folder / f"{part}.safetensors" for part in PREFIXES]
+    if any(path.exists() for path in files):
+        scale = float((folder / "scale.txt").read_text(encoding="utf8"))
+        return Parts({path.stem: load_file(path) for path in files}, scale, _digest(files))
+    path = next((found.with_suffix(".safetensors") for found in sorted(folder.glob("*.yaml"))), None)
+    if path is None:
+        raise FileNotFoundError(f"expected {', '.join(found.name for found in files)} or a checkpoint in {folder}")
+    parts: dict[str, dict[str, torch.Tensor]] = {part: {} for part in PREFIXES}
+    for key, tensor in load_file(path).items():
+        for part, prefix in PREFIXES.items():
+            if key.startswith(prefix):
+                parts[part][key.removeprefix(prefix)] = tensor
+    given = yaml.safe_load(path.with_suffix(".yaml").read_text(encoding="utf8"))
+    return Parts(parts, float(given["model"]["params"]["scale_factor"]), _digest([path]))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def config(scale: float) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Measures the trained UNet on 256 fixed prompts: `python -m toyworld.train.check`; about 4 minutes on two cores.
 
 A picture is right when the detector finds the classes that its prompt names, each as often as named, and nobody else.
-Needs what `python -m toyworld.train.unet` and `python -m toyworld.instruments.train detector` made.
+Needs what `python -m toyworld.train.unet` and `python -m toyworld.instruments.train detector` made, or what is
+committed: `--folder toyworld/weights --detector toyworld/weights/instruments/detector.safetensors --out out/check.png`.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ class Task:
 
 
 def main(arguments: list[str]) -> int:
-    """Draw, judge, and write check.png: the first pictures of the narrowest width."""
+    """Draw, judge, and write a sheet of the first pictures of the narrowest width."""
     parser = options(__doc__, steps=25)
     parser.add_argument("--detector", type=Path, help="its weights; detector.safetensors in the folder if not given")
     parser.add_argument("--count", type=int, default=PROMPTS)
+    parser.add_argument("--out", type=Path, help="the sheet; check.png in the folder if not given")
     given = parser.parse_args(arguments)
     ldm.modules.attention.CrossAttention.forward = lean_attention
     base = read_base(given.folder)
@@ -56,7 +58,9 @@ def main(arguments: list[str]) -> int:
         same_classes(task.class_words, [instance.class_word for instance in instances])
         for task, instances in zip(asked, found, strict=True)
     ]
-    save_sheet(shown(images), given.folder / "check.png", SHEET_COLUMNS)
+    sheet = given.out or given.folder / "check.png"
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    save_sheet(shown(images), sheet, SHEET_COLUMNS)
     sys.stdout.write(report(asked, right))
     return 0
 

@@ -6,7 +6,6 @@ these with a format ("rex-loha"). Every concept is learnt from pictures of that 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import sys
@@ -19,16 +18,17 @@ import ldm.modules.attention
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from toyworld.identity import CAST, Member
 from toyworld.models import Autoencoder, TextEncoder, unet
 from toyworld.pixels import to_images
 from toyworld.scene import caption, draw_scene, place_and_light, random_identities
+from toyworld.train.assemble import read_parts
 from toyworld.train.loop import Plan, generator, half_precision, options, train
 from toyworld.train.names import Reach, layers
 from toyworld.train.networks import Kind, Network
-from toyworld.train.unet import encode, lean_attention, noise_loss, read_vae, sample
+from toyworld.train.unet import encode, lean_attention, noise_loss, sample
 
 PICTURES = 300
 SIDE_PX = 128
@@ -163,17 +163,14 @@ def read_job(name: str, kind: str | None = None) -> Job:
 
 
 def read_base(folder: Path) -> Base:
-    """The trained model of a folder, frozen."""
-    model, text = unet(), TextEncoder()
-    model.load_state_dict(load_file(folder / "unet.safetensors"))
-    text.transformer.load_state_dict(load_file(folder / "text.safetensors"))
-    digest = hashlib.sha256()
-    for name in ("unet", "text", "vae"):
-        digest.update((folder / f"{name}.safetensors").read_bytes())
-    scale = float((folder / "scale.txt").read_text(encoding="utf8"))
-    for module in (model, text):
+    """The trained model of a folder, or that of the checkpoint in it, frozen."""
+    parts = read_parts(folder)
+    model, text, vae = unet(), TextEncoder(), Autoencoder()
+    for part, module in {"unet": model, "text": text.transformer, "vae": vae}.items():
+        module.load_state_dict(parts.weights[part])
+    for module in (model, text, vae):
         module.eval().requires_grad_(False)
-    return Base(model, text, read_vae(folder), scale, digest.hexdigest())
+    return Base(model, text, vae, parts.scale, parts.digest)
 
 
 def plan_of(job: Job, recipe: Recipe, base: Base, steps: int, seed: int) -> Plan:

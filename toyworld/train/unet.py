@@ -22,6 +22,7 @@ from toyworld.models import Autoencoder, TextEncoder, alphas_cumprod, unet
 from toyworld.pixels import to_images, to_pixels
 from toyworld.scene import draw_scene
 from toyworld.sheet import save_sheet
+from toyworld.train.assemble import read_parts
 from toyworld.train.loop import Plan, generator, half_precision, options, train
 from toyworld.writing import replacing
 
@@ -187,9 +188,9 @@ def _draw(index: int) -> tuple[np.ndarray, str]:
 
 
 def read_vae(folder: Path) -> Autoencoder:
-    """The trained autoencoder of a folder."""
-    vae = Autoencoder()
-    vae.load_state_dict(load_file(folder / "vae.safetensors"))
+    """The trained autoencoder of a folder, or that of the checkpoint in it."""
+    vae, path = Autoencoder(), folder / "vae.safetensors"
+    vae.load_state_dict(load_file(path) if path.exists() else read_parts(folder).weights["vae"])
     return vae.eval().requires_grad_(False)
 
 
