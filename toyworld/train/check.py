@@ -1,4 +1,4 @@
-"""Measures the trained UNet on 256 fixed prompts: `python -m toyworld.train.check`; about 4 minutes on two cores.
+"""Measures the trained UNet on 256 fixed prompts: `python -m toyworld.train.check`; about 3 minutes.
 
 A picture is right when the detector finds the classes that its prompt names, each as often as named, and nobody else.
 Needs what `python -m toyworld.train.unet` and `python -m toyworld.instruments.train detector` made, or what is

@@ -1,4 +1,4 @@
-"""Trains concept and style networks: `python -m toyworld.train.lora --all`; about 4 minutes each on two cores.
+"""Trains concept and style networks: `python -m toyworld.train.lora --all`; two and a half minutes each on two cores.
 
 Needs what `python -m toyworld.train.unet` made. A name is a member of the cast ("rex"), the style ("sketch"), or one of
 these with a format ("rex-loha"). Every concept is learnt from pictures of that one individual only.
