@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .rows import RowCursor
     from .store import AttentionStore
 
+MOST_GROUPING_CELLS = 64 * 64
+"""Self-attention that tells what belongs together is kept of maps of at most so many query cells: its cost is their
+square."""
+
 LOW_RESOLUTION_STRIDE = 4
 """Self-attention is kept where the map is at most 1/4 of the latent's side: the paper's (W/32) x (H/32) cells."""
 
@@ -48,6 +52,11 @@ def find_attention_layers(unet: nn.Module) -> list[AttentionLayer]:
     return layers
 
 
+def is_grouping(layer: AttentionLayer) -> bool:
+    """Whether a layer's self-attention may tell what belongs together: the first one wherever the UNet draws."""
+    return not layer.is_cross and layer.name.startswith("output_blocks") and "transformer_blocks.0." in layer.name
+
+
 def low_resolution_cells(height: int, width: int) -> int:
     """Largest number of query cells at which self-attention is kept, for a latent of this size in cells."""
     return -(-height // LOW_RESOLUTION_STRIDE) * -(-width // LOW_RESOLUTION_STRIDE)
@@ -61,12 +70,14 @@ class CallWindow:
         call: index of the layout's denoiser call to store under or take from; None: nothing.
         cross, self_: whether cross- and self-attention take part in this call.
         strength: 0..1, how much of the layout's is put back.
+        grouping: whether the finest self-attention, which tells what cells belong together, is recorded in this call.
     """
 
     call: int | None = None
     cross: bool = False
     self_: bool = False
     strength: float = 1.0
+    grouping: bool = False
 
 
 @dataclass
@@ -83,6 +94,8 @@ class AttentionHooks:
     store: AttentionStore
     max_self_cells: int
     window: CallWindow = field(default_factory=CallWindow)
+    cells: dict[str, int] = field(default_factory=dict)
+    """Query cells of every layer that may group, once it has run."""
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -109,9 +122,9 @@ class AttentionHooks:
         key = f"{layer.name}.{part}"
 
         def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
-            if self.window.call is None or not (self.window.cross if layer.is_cross else self.window.self_):
-                return None
-            if not layer.is_cross and output.shape[1] > self.max_self_cells:
+            if is_grouping(layer):
+                self.cells[layer.name] = output.shape[1]
+            if self.window.call is None or not self._wanted(layer, output.shape[1]):
                 return None
             if output.shape[0] != len(self.cursor.rows):
                 return None  # tiled (HyperTile) or not the batch we follow: leave it alone
@@ -123,6 +136,15 @@ class AttentionHooks:
             return act(key, output)
 
         return hook
+
+    def _wanted(self, layer: AttentionLayer, cells: int) -> bool:
+        if layer.is_cross:
+            return self.window.cross
+        if self.window.grouping and is_grouping(layer):
+            usable = [count for count in self.cells.values() if count <= MOST_GROUPING_CELLS]
+            if cells == max(usable, default=0):
+                return True
+        return self.window.self_ and cells <= self.max_self_cells
 
     def _record(self, key: str, output: torch.Tensor) -> None:
         start, stop = self.cursor.cond_span()

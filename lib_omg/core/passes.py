@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .attention import AttentionHooks
     from .windows import Window
 
+GROUPING_CALLS = 3
+"""Calls whose finest self-attention is kept; more change little and cost memory."""
+
 
 @dataclass(frozen=True)
 class ConceptPlan:
@@ -61,12 +64,17 @@ class LayoutPass:
     Attributes:
         record_from: noise level at and below which attention is kept.
         self_until: noise level at and below which self-attention is kept no more.
+        group_from: noise level from which on `GROUPING_CALLS` calls keep the self-attention that tells what belongs
+            together; 0: none does.
     """
 
     trace: LayoutTrace
     hooks: AttentionHooks | None
     record_from: float
     self_until: float
+    group_from: float = 0.0
+    grouped: list[int] = field(default_factory=list)
+    """The calls that keep it."""
     _started: bool = False
 
     def call(
@@ -90,6 +98,9 @@ class LayoutPass:
             window.call = len(self.trace.calls) if self._started else None
             window.cross = True
             window.self_ = not reached(sigma, self.self_until)
+            window.grouping = self._started and self._groups(sigma)
+            if window.grouping:
+                self.grouped.append(len(self.trace.calls))
         kept_x = x.detach().clone()
         denoised = run()
         uncond = last_noise_uncond()
@@ -97,6 +108,9 @@ class LayoutPass:
             TracedCall(kept_x, sigma, denoised.detach().clone(), None if uncond is None else uncond.detach().clone())
         )
         return denoised
+
+    def _groups(self, sigma: float) -> bool:
+        return len(self.grouped) < GROUPING_CALLS and reached(sigma, self.group_from)
 
 
 @dataclass

@@ -9,23 +9,21 @@ import torch
 
 from lib_omg.vision.overlay import masks_over, to_image
 
-from .layout import decode
-
 if TYPE_CHECKING:
     from lib_omg.core.settings import OmgSettings
-    from lib_omg.core.trace import LayoutTrace
 
 
-def layout_pictures(trace: LayoutTrace, masks: Sequence[torch.Tensor], settings: OmgSettings) -> list[Any]:
+def layout_pictures(
+    pictures: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], settings: OmgSettings
+) -> list[Any]:  # fmt: skip
     """For every image of the batch its layout, and its masks over the layout.
 
     Args:
-        masks: for every concept (B, H, W).
+        pictures: the layout's, (3, H, W) in 0..1 each. masks: for every concept (B, H, W).
     """
-    assert trace.latent is not None
     labels = [concept.label for concept in settings.concepts]
     out = []
-    for image, picture in enumerate(decode(trace.latent)):
+    for image, picture in enumerate(pictures):
         pixels = picture.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
         of_image = torch.stack([mask[image] for mask in masks]).cpu().numpy()
         out += [to_image(pixels), masks_over(pixels, of_image, labels)]

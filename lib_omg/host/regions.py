@@ -13,9 +13,10 @@ from lib_omg.core.errors import OmgError
 from lib_omg.core.masks import box_mask, finish, is_empty, resize_mask
 from lib_omg.core.prompts import find_tokens, occurrences
 from lib_omg.core.settings import ConceptSettings, MaskSource, OmgSettings
-from lib_omg.vision.attention_maps import WordTokens, word_maps
+from lib_omg.vision.attention_maps import WordTokens, grouped, word_maps
 from lib_omg.vision.instances import regions
 from lib_omg.vision.painted import unpack
+from lib_omg.vision.refine import refined, working_size
 
 from .conds import CELL_PX, PromptFrame
 
@@ -30,7 +31,9 @@ class Layout:
 
     Attributes:
         cond_counts: cond rows of every image. size: (height, width) of the latent in cells.
-        telling_calls: the layout's calls whose attention is read.
+        telling_calls: the layout's calls whose attention is read. grouping_calls: those that keep the self-attention
+            which tells what belongs together.
+        pictures: of every image (3, H*8, W*8) in 0..1, what regions are refined by; () leaves them as found.
     """
 
     trace: LayoutTrace
@@ -38,6 +41,13 @@ class Layout:
     cond_counts: Sequence[int]
     size: tuple[int, int]
     telling_calls: Sequence[int]
+    grouping_calls: Sequence[int] = ()
+    pictures: Sequence[torch.Tensor] = ()
+
+    @property
+    def mask_size(self) -> tuple[int, int]:
+        """(height, width) in which regions are found: the latent's, or where they are refined that of the pictures."""
+        return working_size(*self.pictures[0].shape[1:]) if self.pictures else self.size
 
 
 def find_regions(concepts: Sequence[ConceptSettings], layout: Layout | None, frame: PromptFrame) -> list[torch.Tensor]:
@@ -48,9 +58,9 @@ def find_regions(concepts: Sequence[ConceptSettings], layout: Layout | None, fra
 
     Returns:
         For every image (N, H, W) in 0..1, as found: they may overlap, and be empty. Boxes and painted masks are at
-        their own best size when there is no layout.
+        the size of the others.
     """
-    size = layout.size if layout is not None else (64, 64)
+    size = (64, 64) if layout is None else layout.mask_size
     images = len(frame.prompts)
     found = [torch.zeros(len(concepts), *size) for _ in range(images)]
     by_attention = [n for n, c in enumerate(concepts) if c.mask_source is MaskSource.ATTENTION]
@@ -60,7 +70,8 @@ def find_regions(concepts: Sequence[ConceptSettings], layout: Layout | None, fra
         heats = _heats([concepts[n] for n in by_attention], layout, frame)
         groups = _groups([concepts[n] for n in by_attention])
         for image, heat in enumerate(heats):
-            found[image][by_attention] = regions(heat, groups)
+            rough = regions(heat, groups)
+            found[image][by_attention] = refined(layout.pictures[image], rough) if layout.pictures else rough
     for number, concept in enumerate(concepts):
         if concept.mask_source is MaskSource.BOX:
             given = box_mask(concept.box, *size)
@@ -109,7 +120,9 @@ def _heats(concepts: Sequence[ConceptSettings], layout: Layout, frame: PromptFra
         wanted = _word_tokens(concept.class_word)
         rows = [_positions(chunks, wanted, turn) for parts in tokens for chunks in parts]
         words.append(WordTokens(tuple(rows)))
-    maps = word_maps(layout.trace.attention, layout.layers, layout.size, words, layout.telling_calls)
+    store = layout.trace.attention
+    maps = word_maps(store, layout.layers, layout.size, words, layout.telling_calls)
+    maps = grouped(maps, store, layout.layers, layout.grouping_calls)
     out, first = [], 0
     for count in layout.cond_counts:
         span = slice(first, first + count)

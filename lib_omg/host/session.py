@@ -18,13 +18,13 @@ from lib_omg.core.errors import OmgError
 from lib_omg.core.passes import ConceptPass, ConceptPlan, LayoutPass
 from lib_omg.core.prompts import find_word
 from lib_omg.core.schedule import fraction_to_sigma, reached
-from lib_omg.core.settings import TELLING_FROM, MaskSource, OmgSettings, OnMissing, PromptMode, View
+from lib_omg.core.settings import GROUPING_FROM, TELLING_FROM, MaskSource, OmgSettings, OnMissing, PromptMode, View
 from lib_omg.core.trace import LayoutTrace
 from lib_omg.core.windows import crop_window, whole
 
 from . import conds, loras, pictures, progress
 from .denoiser import Instruments, concept_forward, cond_counts, instruments
-from .layout import SampleArguments, run_layout
+from .layout import SampleArguments, decode, run_layout
 from .limits import Limits, new_store
 from .model import check_host, schedule_sigmas, unet_stride
 from .patching import replaced
@@ -72,18 +72,23 @@ class Session:
         frame = self._frame(self.p.prompts, self.p.negative_prompts)
         words, nets = self._concepts(frame)
         with instruments(self.limits.rows_per_batch) as tools:
-            trace, hooks = self._layout(arguments, tools, size)
+            trace, hooks, grouping = self._layout(arguments, tools, size)
             if shared.state.interrupted or shared.state.skipped:
                 self.p.comment("OMG: interrupted in the layout pass; this picture has no concepts in it.")
                 self.passes_done += 1
                 assert trace.latent is not None
                 return trace.latent
             shared.state.nextjob()
-            layout = Layout(trace, hooks.layers, cond_counts(arguments.cond), size, self._telling_calls(trace))
+            assert trace.latent is not None
+            seen = decode(trace.latent) if self._by_attention or self.settings.show_pictures else []
+            layout = Layout(
+                trace, hooks.layers, cond_counts(arguments.cond), size, self._telling_calls(trace), grouping,
+                seen if self._by_attention else (),
+            )  # fmt: skip
             self.regions = find_regions(self.settings.concepts, layout, frame)
             plans = self._plans(size, arguments.x.device)
             if self.settings.show_pictures:
-                self.shown += pictures.layout_pictures(trace, [p.masks for p in plans], self.settings)
+                self.shown += pictures.layout_pictures(seen, [p.masks for p in plans], self.settings)
             concept_pass = ConceptPass(plans, trace, self._overwriting(hooks), self._self_until())
             latent = self._concept_run(concept_pass, _Run(sample, arguments, words, nets, frame), tools)
         self._report(trace, concept_pass, tools)
@@ -113,18 +118,18 @@ class Session:
 
     def _layout(
         self, arguments: SampleArguments, tools: Instruments, size: tuple[int, int]
-    ) -> tuple[LayoutTrace, AttentionHooks]:
+    ) -> tuple[LayoutTrace, AttentionHooks, list[int]]:
         unet = shared.sd_model.model.diffusion_model
         trace = LayoutTrace(new_store(self.limits))
         hooks = AttentionHooks(find_attention_layers(unet), tools.cursor, trace.attention, low_resolution_cells(*size))
         kept = self.settings.attention_strength > 0
-        by_attention = any(c.mask_source is MaskSource.ATTENTION for c in self.settings.concepts)
         starts = [fraction_to_sigma(c.start, schedule_sigmas()) for c in self.settings.concepts]
         layout = LayoutPass(
             trace,
-            hooks if kept or by_attention else None,
-            record_from=max(starts),
+            hooks if kept or self._by_attention else None,
+            record_from=max([*starts, self._level(TELLING_FROM)] if self._by_attention else starts),
             self_until=self._self_until() if kept else float("inf"),
+            group_from=self._level(GROUPING_FROM) if self._by_attention else 0.0,
         )
         with progress.labelled("OMG layout pass"), hooks.recording() if layout.hooks else ExitStack():
             trace.latent = run_layout(self.p, arguments, layout, tools)
@@ -142,7 +147,7 @@ class Session:
             )
             logger.warning(text)
             self.p.comment(text)
-        return trace, hooks
+        return trace, hooks, layout.grouped
 
     def _concept_run(self, concept_pass: ConceptPass, run: _Run, tools: Instruments) -> torch.Tensor:
         labels = [concept.label for concept in self.settings.concepts]
@@ -234,12 +239,19 @@ class Session:
         hooks.window.strength = self.settings.attention_strength
         return hooks
 
+    @property
+    def _by_attention(self) -> bool:
+        return any(c.mask_source is MaskSource.ATTENTION for c in self.settings.concepts)
+
     def _self_until(self) -> float:
-        return fraction_to_sigma(self.settings.self_attention_end, schedule_sigmas())
+        return self._level(self.settings.self_attention_end)
+
+    def _level(self, fraction: float) -> float:
+        return fraction_to_sigma(fraction, schedule_sigmas())
 
     def _telling_calls(self, trace: LayoutTrace) -> list[int]:
         """The kept calls that show where things are: at low noise, where there are such; early maps are noise."""
-        threshold = fraction_to_sigma(TELLING_FROM, schedule_sigmas())
+        threshold = self._level(TELLING_FROM)
         kept = trace.attention.calls()
         return [call for call in kept if reached(trace.calls[call].sigma, threshold)] or kept
 

@@ -16,6 +16,9 @@ CONTRAST_COUNTS = 0.5
 
 ROUNDS = 30
 
+EDGE_CELLS = 2
+"""Warm cells on the picture's sides and top from which on they are ground or wall."""
+
 
 def standardise(heat: torch.Tensor) -> torch.Tensor:
     """Maps (..., H, W) with mean 0 and standard deviation 1 each."""
@@ -49,9 +52,62 @@ def regions(heat: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor
     inside = smooth(warmth) > otsu(smooth(warmth))
     order = [n for group in kinds for n in group]
     pieces = split(inside, words, len(order))
-    for concept, piece in zip(order, assign(pieces, standard[order]), strict=True):
-        out[concept] = keep_main(piece)
+    assigned = assign(pieces, standard[order])
+    for concept, piece, near in zip(order, assigned, surroundings(assigned), strict=True):
+        out[concept] = keep_main(tightened(standard[concept], near) if bool(piece.any()) else piece)
     return out
+
+
+def surroundings(pieces: torch.Tensor) -> torch.Tensor:
+    """For every piece (N, H, W) the cells that are nearer to it than to the others; bool, disjoint, all cells."""
+    height, width = pieces.shape[-2:]
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    cells = torch.stack([rows, columns], -1).reshape(-1, 2).float()
+    distances = []
+    for piece in pieces:
+        inside = piece > 0
+        edge = cells[(inside & (functional.avg_pool2d(piece[None].float(), 3, 1, 1)[0] < 1)).flatten()]
+        far = torch.cdist(cells, edge).amin(1) if len(edge) else torch.full((len(cells),), torch.inf)
+        distances.append(far.where(~inside.flatten(), torch.zeros(())))  # to the edge alone: all cells are far too many
+    nearest = torch.stack(distances).argmin(0).reshape(height, width)
+    return torch.stack([nearest == index for index in range(len(pieces))])
+
+
+def tightened(heat: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+    """An instance's cells (H, W) of 0 and 1 by the heat in its own surroundings, ground and walls left out.
+
+    The surroundings have up to three kinds of cells: cold, warm and hot. What is warm belongs to the instance, unless
+    it reaches the picture's sides or top as ground, water and walls do; people may be cut off by the lower edge.
+
+    Args:
+        heat: (H, W), of the instance's class word. near: (H, W) bool, its surroundings.
+    """
+    low, high = two_thresholds(heat[near])
+    warm = near & (heat > low) & (heat <= high)
+    edge = int(warm[:, 0].sum() + warm[:, -1].sum() + warm[0].sum())
+    return (near & (heat > (high if edge >= EDGE_CELLS else low))).to(heat.dtype)
+
+
+def two_thresholds(values: torch.Tensor, bins: int = 48) -> tuple[float, float]:
+    """The two thresholds that best part values (n,) in three (Otsu 1979: the largest variance between the classes)."""
+    low, high = float(values.min()), float(values.max())
+    counts = torch.histc(values.float(), bins, low, high) if high > low else torch.zeros(bins)
+    if high <= low:
+        return low, high
+    width = (high - low) / bins
+    middles = low + (torch.arange(bins) + 0.5) * width
+    weight = torch.cat([torch.zeros(1), counts.cumsum(0)])
+    moment = torch.cat([torch.zeros(1), (counts * middles).cumsum(0)])
+
+    def between(first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """What the bins from `first` to before `last` add to the variance: (sum of their values)^2 / their count."""
+        return (moment[last] - moment[first]) ** 2 / (weight[last] - weight[first]).clamp(min=1e-9)
+
+    one, two = torch.triu_indices(bins, bins, 1)  # bins before `one + 1`, then before `two + 1`
+    start, end = torch.zeros_like(one), torch.full_like(one, bins)
+    total = between(start, one + 1) + between(one + 1, two + 1) + between(two + 1, end)
+    best = int(total.argmax())
+    return low + (int(one[best]) + 1) * width, low + (int(two[best]) + 1) * width
 
 
 def smooth(heat: torch.Tensor) -> torch.Tensor:

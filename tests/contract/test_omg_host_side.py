@@ -165,6 +165,45 @@ def test_two_of_one_class_get_two_different_people() -> None:
         assert middle[1] - middle[0] > 2, "left to right, in the order of the concepts"
 
 
+# --- regions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_late_start_finds_the_same_regions() -> None:
+    """The attention that tells where somebody is is kept, however late the concepts begin."""
+    masks = []
+    for start in (0.3, 0.95):
+        with spy() as seen:
+            harness.run({"concepts": [concept(word, start=start) for word in ("man", "woman")]}, steps=STEPS)
+        masks.append(torch.stack([plan.masks[0] for plan in seen.plans]))
+    assert torch.equal(*masks)
+
+
+def test_regions_use_self_attention_and_the_decoded_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib_omg.host import regions
+    from lib_omg.vision import attention_maps
+
+    cells, pictures = [], []
+    spread, refined = attention_maps.spread, regions.refined
+
+    def spreading(q: torch.Tensor, *args: Any) -> torch.Tensor:
+        cells.append(len(q))
+        return spread(q, *args)
+
+    def refining(picture: torch.Tensor, rough: torch.Tensor) -> torch.Tensor:
+        pictures.append(picture)
+        return refined(picture, rough)
+
+    monkeypatch.setattr(attention_maps, "spread", spreading)
+    monkeypatch.setattr(regions, "refined", refining)
+    omg = {"concepts": [concept("man"), concept("woman")], "show_pictures": True}
+    run = harness.run(omg, steps=STEPS)
+    assert cells
+    assert set(cells) == {16 * 16}, "the finest self-attention of a latent of 16 x 16 cells"
+    assert len(pictures) == 1
+    layout = pictures[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(layout - run.images[-2]).max() < 1.01
+
+
 # --- concepts' own choices --------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from lib_omg.core.attention import (
     AttentionHooks,
+    AttentionLayer,
     CallWindow,
     find_attention_layers,
     low_resolution_cells,
@@ -313,3 +314,48 @@ def test_layers_are_found_by_their_place_and_parts():
 @pytest.mark.parametrize(("size", "cells"), [((64, 64), 256), ((64, 96), 384), ((65, 97), 17 * 25), ((4, 8), 2)])
 def test_low_resolution_is_a_quarter_of_each_side(size, cells):
     assert low_resolution_cells(*size) == cells
+
+
+GROUPING = "output_blocks.3.1.transformer_blocks.0.attn1"
+
+
+def test_grouping_keeps_the_finest_self_attention_that_draws(monkeypatch):
+    """Once it is known which that is; of the layers that draw, of maps not too large, and only while it is wanted."""
+    bench = Bench(max_self_cells=0)
+    names = {
+        "fine.attn1": GROUPING,
+        "last.attn1": GROUPING.replace("0.attn1", "1.attn1"),
+        "coarse.attn1": "output_blocks.0.1.transformer_blocks.0.attn1",
+    }
+    bench.hooks.layers = [
+        AttentionLayer(names.get(layer.name, layer.name), layer.is_cross, layer.module) for layer in bench.hooks.layers
+    ]
+
+    def kept(call: int) -> set[str]:
+        bench.hooks.window = CallWindow(call, grouping=True)
+        bench.record(*batch())
+        return {key for number, key in bench.store._kept if number == call}
+
+    bench.record(*batch())
+    assert bench.store.calls() == []
+    assert kept(1) == {f"{GROUPING}.to_q", f"{GROUPING}.to_k"}
+    bench.hooks.window = CallWindow(2)
+    bench.record(*batch())
+    assert bench.store.calls() == [1]
+    monkeypatch.setattr("lib_omg.core.attention.MOST_GROUPING_CELLS", COARSE)
+    assert kept(3) == {
+        "output_blocks.0.1.transformer_blocks.0.attn1.to_q",
+        "output_blocks.0.1.transformer_blocks.0.attn1.to_k",
+    }
+
+
+def test_grouping_is_never_put_back():
+    bench = Bench(max_self_cells=0)
+    bench.hooks.layers = [AttentionLayer(GROUPING, False, bench.unet.fine.attn1)]
+    x, context = batch()
+    bench.record(x, context)
+    bench.hooks.window = CallWindow(0, grouping=True)
+    bench.record(x, context)
+    other = 2 * torch.randn_like(x)
+    bench.hooks.window = CallWindow(0, cross=True, self_=True)
+    assert torch.equal(bench.overwrite(other, context), bench.run(other, context))

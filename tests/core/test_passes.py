@@ -184,3 +184,14 @@ def test_a_failed_call_leaves_no_trace():
     with pytest.raises(RuntimeError, match="no memory"):
         layout.call(latent(0), 14.0, host, lambda: None)
     assert layout.trace.calls == []
+
+
+def test_the_first_calls_at_the_grouping_level_keep_what_belongs_together():
+    sigmas = [14.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.2]
+    followed = hooks()
+    layout = LayoutPass(LayoutTrace(AttentionStore(0, 0)), followed, record_from=8.0, self_until=0.0, group_from=4.0)
+    seen = []
+    for sigma in sigmas:
+        layout.call(latent(0), sigma, lambda: seen.append(followed.window.grouping) or latent(0), lambda: None)
+    assert layout.grouped == [2, 3, 4]
+    assert [call for call, grouping in enumerate(seen) if grouping] == [2, 3, 4]

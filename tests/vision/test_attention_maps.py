@@ -10,7 +10,16 @@ import torch
 
 from lib_omg.core.attention import AttentionLayer
 from lib_omg.core.store import AttentionStore
-from lib_omg.vision.attention_maps import MAX_CALLS, WordTokens, head_average, map_size, telling_layers, word_maps
+from lib_omg.vision.attention_maps import (
+    MAX_CALLS,
+    WordTokens,
+    grouped,
+    head_average,
+    map_size,
+    spread,
+    telling_layers,
+    word_maps,
+)
 
 HEADS, WIDTH, TOKENS = 2, 8, 9
 SIZE = (32, 48)
@@ -169,3 +178,55 @@ def test_sizes_that_are_halved_upwards_are_halves_too():
 def test_where_no_layer_tells_all_cross_attention_does():
     assert chosen({ENCODER: (16, 24), DECODER: (4, 6)}, (32, 48)) == [ENCODER, DECODER]
     assert chosen({ENCODER: (4, 6), DECODER: (4, 6)}, (8, 12)) == [ENCODER, DECODER], "too few cells"
+
+
+GROUPING = "output_blocks.5.1.transformer_blocks.0.attn1"
+
+
+def plant_groups(store: AttentionStore, name: str, groups: torch.Tensor, call: int) -> None:
+    """Self-attention (one row) in which every cell of `groups` (Q,) looks only at the cells of its own group."""
+    marks = torch.nn.functional.one_hot(groups, WIDTH // HEADS).float().repeat(1, HEADS) * 20
+    for part in ("to_q", "to_k"):
+        store.add(call, f"{name}.{part}", marks[None])
+
+
+def test_spread_equals_attention_written_out_and_chunks_change_nothing():
+    torch.manual_seed(0)
+    q, k, values = torch.randn(7, WIDTH), torch.randn(7, WIDTH), torch.rand(7, 2)
+    expected = head_average(q[None], k[None], HEADS)[0] @ values
+    torch.testing.assert_close(spread(q, k, values, HEADS), expected)
+    torch.testing.assert_close(spread(q, k, values, HEADS, chunk=3), expected)
+
+
+def test_what_belongs_together_gets_the_same_heat():
+    """A word that is hot in a corner of a thing is hot in the whole of it, and nowhere else."""
+    grid = (16, 24)
+    thing = torch.zeros(grid, dtype=torch.long)
+    thing[4:12, 3:9] = 1
+    store = new_store()
+    plant_groups(store, GROUPING, thing.flatten(), call=7)
+    heat = torch.zeros(1, 1, *SIZE)
+    heat[..., 8:12, 6:10] = 1
+    made = grouped(heat, store, [layer(GROUPING, is_cross=False)], [7])[0, 0]
+    inside = torch.nn.functional.interpolate(thing[None, None].float(), SIZE)[0, 0] > 0
+    kernel = torch.nn.functional.max_pool2d(inside[None, None].float(), 3, 1, 1)[0, 0] > 0
+    core = torch.nn.functional.max_pool2d((~inside)[None, None].float(), 3, 1, 1)[0, 0] == 0
+    assert float(made[core].std()) < 1e-4
+    assert float(made[core].mean()) == pytest.approx(float(heat.sum()) / float(inside.sum()), rel=1e-3)
+    assert float(made[~kernel].abs().max()) < 1e-4
+
+
+def test_without_kept_self_attention_maps_stay_as_they_are():
+    heat = torch.rand(2, 1, *SIZE)
+    known, coarse = (
+        layer(GROUPING, is_cross=False),
+        layer("output_blocks.3.1.transformer_blocks.0.attn1", is_cross=False),
+    )
+    assert torch.equal(grouped(heat, new_store(), [known], [0]), heat)
+    store = new_store()
+    plant_groups(store, known.name, torch.zeros(16 * 24, dtype=torch.long), call=1)
+    plant_groups(store, coarse.name, torch.arange(8 * 12) % 2, call=1)
+    assert torch.equal(grouped(heat, store, [known, coarse], [0]), heat)
+    # of several sizes only the finest counts: there all cells are one group
+    made = grouped(heat, store, [coarse, known], [1])
+    assert float((made - heat.mean((-2, -1), keepdim=True)).abs().max()) < 1e-5

@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lib_omg.vision.instances import assign, components, keep_main, otsu, regions, smooth, split, standardise
+from lib_omg.vision.instances import (
+    assign,
+    components,
+    keep_main,
+    otsu,
+    regions,
+    smooth,
+    split,
+    standardise,
+    surroundings,
+    tightened,
+    two_thresholds,
+)
 
 H, W = 24, 40
 
@@ -204,3 +216,49 @@ def test_the_main_parts_are_kept(grid):
             for r, c in part:
                 expected[r, c] = 1
     assert torch.equal(keep_main(torch.from_numpy(grid).float()), expected)
+
+
+def test_ground_under_people_is_left_out():
+    """Ground that is warmer than the sky belongs to nobody; a dim person beside a bright one keeps all of himself."""
+    ground = torch.zeros(H, W)
+    ground[14:] = 0.35
+    heat = torch.maximum(torch.maximum(LEFT, 0.7 * RIGHT), ground) + noise(6, 0.05)
+    made = regions(heat.expand(2, H, W), [[0, 1]])
+    assert overlap(made[0], LEFT) > 0.8
+    assert overlap(made[1], RIGHT) > 0.8
+
+
+def test_what_is_cut_off_by_the_lower_edge_is_whole():
+    """Warm trousers under a hot head belong to their owner, although they touch the edge."""
+    heat = torch.zeros(H, W)
+    heat[4:12, 16:24], heat[12:, 16:24] = 1, 0.6
+    made = tightened(heat, torch.ones(H, W, dtype=torch.bool))
+    assert torch.equal(made, (heat > 0).float())
+
+
+def test_surroundings_share_all_cells_and_go_to_the_nearest():
+    pieces = torch.zeros(3, H, W)
+    pieces[0, 3, 3] = pieces[1, 20, 30] = 1
+    made = surroundings(pieces)
+    assert torch.equal(made.sum(0), torch.ones(H, W, dtype=torch.long))
+    assert not made[2].any()
+    for row, column in ((0, 0), (23, 39), (10, 12), (5, 30)):
+        distances = [(row - 3) ** 2 + (column - 3) ** 2, (row - 20) ** 2 + (column - 30) ** 2]
+        assert bool(made[distances.index(min(distances)), row, column])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 47), min_size=3, max_size=30))
+def test_two_thresholds_part_as_well_as_any(numbers):
+    """Against all pairs of cuts, tried out."""
+    values = torch.tensor(numbers, dtype=torch.float32)
+    if len(set(numbers)) < 3:
+        return
+
+    def spread_within(low: float, high: float) -> float:
+        parts = values[values <= low], values[(values > low) & (values <= high)], values[values > high]
+        return sum(float((part - part.mean()).square().sum()) for part in parts if len(part))
+
+    low, high = two_thresholds(values, bins=48 * 48)
+    best = min(spread_within(a, b) for a, b in itertools.combinations(sorted(set(numbers)), 2))
+    assert spread_within(low, high) == pytest.approx(best, rel=0.01, abs=0.01)
