@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeGuard, TypeVar
+from typing import Any
 
+from . import plain
 from .errors import SettingsError
 
 MAX_CONCEPTS = 5
@@ -54,6 +54,36 @@ class View(str, Enum):
     WHOLE = "whole"
     CROP = "crop"
     """A window around the concept's mask, with a margin."""
+
+
+class Finder(str, Enum):
+    """Who looks for the class words in the layout picture."""
+
+    ATTENTION = "attention"
+    """The layout's own attention; needs no other model."""
+    OWLVIT = "owlvit"
+    YOLO = "yolo"
+
+
+class Outline(str, Enum):
+    """What draws the outline of what was found."""
+
+    EDGES = "edges"
+    """The picture's own edges."""
+    SAM = "sam"
+    """Segment Anything."""
+
+
+class AssignBy(str, Enum):
+    """Which of several instances of one class the first of its concepts gets."""
+
+    LEFT_TO_RIGHT = "left_to_right"
+    SIZE = "size"
+    """The largest."""
+    DEPTH = "depth"
+    """The one in front; the concepts' `depth` says who is to be there."""
+    SIMILARITY = "similarity"
+    """The one whose place draws the words around its class word most."""
 
 
 class OnMissing(str, Enum):
@@ -102,9 +132,13 @@ class ConceptSettings:
     """Guidance scale; None: the picture's."""
     depth: int = 0
     """Who is in front where masks overlap: the smaller depth; equal depths: the earlier concept."""
+    instance: int | None = None
+    """Which of the layout's instances it is, from left to right, 0 first; None: as `assign_by` says."""
 
     def __post_init__(self) -> None:
         _between(self, "start", 0.0, 1.0)
+        if self.instance is not None:
+            _require(self.instance >= 0, "instance", "a number from 0", self.instance)
         if self.cfg_scale is not None:
             _finite(self, "cfg_scale")
         for side in self.box:
@@ -149,6 +183,14 @@ class OmgSettings:
     on_missing: OnMissing = OnMissing.STOP
     show_pictures: bool = False
     """Add the layout and the masks to the gallery."""
+    find_by: tuple[Finder, ...] = (Finder.ATTENTION,)
+    """Who looks for the concepts, in this order: the next is asked where one can't look or finds too few."""
+    outline_by: Outline = Outline.EDGES
+    assign_by: AssignBy = AssignBy.LEFT_TO_RIGHT
+    layout: str = ""
+    """The id of a kept layout to spend the second pass on; empty: a new layout is made."""
+    layout_only: bool = False
+    """Stop after the layout pass and keep the layout."""
 
     def __post_init__(self) -> None:
         _between(self, "attention_strength", 0.0, 1.0)
@@ -156,6 +198,7 @@ class OmgSettings:
         _between(self, "crop_margin", 0.0, 2.0)
         _between(self, "feather_px", 0.0, 512.0)
         _between(self, "dilation_px", -512.0, 512.0)
+        _require(bool(self.find_by), "find_by", "at least one of " + ", ".join(one.value for one in Finder), "none")
         if len(self.concepts) > MAX_CONCEPTS:
             raise SettingsError(f"OMG settings: concepts: expected at most {MAX_CONCEPTS}, found {len(self.concepts)}")
         if self.enabled and not self.concepts:
@@ -170,7 +213,7 @@ class OmgSettings:
         Raises:
             SettingsError: a field is unknown or wrong; says where, what was expected and what was found.
         """
-        return _build(cls, data, "")
+        return plain.build(cls, data, "", _SCHEMA)
 
     def to_dict(self, *, complete: bool = False) -> dict[str, Any]:
         """The plain form, without fields that have their default value.
@@ -178,20 +221,31 @@ class OmgSettings:
         Args:
             complete: with all fields that aren't empty, for pictures that outlive today's defaults.
         """
-        plain = _plain(self, complete)
-        assert isinstance(plain, dict)
-        return plain
+        made = plain.to_plain(self, _is_empty if complete else None)
+        assert isinstance(made, dict)
+        if complete:  # which layout it was drawn on is told apart: here it would hold a later picture to it
+            made.pop("layout", None)
+            made.pop("layout_only", None)
+        return made
 
 
-T = TypeVar("T")
+_SCHEMA = plain.Schema(
+    nested={"concepts": ConceptSettings, "loras": LoraSettings},
+    enums={
+        "prompt_mode": PromptMode,
+        "mask_source": MaskSource,
+        "view": View,
+        "on_missing": OnMissing,
+        "find_by": Finder,
+        "outline_by": Outline,
+        "assign_by": AssignBy,
+    },
+    several=frozenset({"find_by"}),
+)
 
-_NESTED: dict[str, type] = {"concepts": ConceptSettings, "loras": LoraSettings}
-_ENUMS: dict[str, type[Enum]] = {
-    "prompt_mode": PromptMode,
-    "mask_source": MaskSource,
-    "view": View,
-    "on_missing": OnMissing,
-}
+
+def _is_empty(value: object) -> bool:
+    return value in ("", None, (), _WHOLE_BOX)
 
 
 def _require(ok: bool, name: str, expected: str, found: object) -> None:
@@ -207,92 +261,3 @@ def _finite(owner: object, name: str) -> None:
 def _between(owner: object, name: str, low: float, high: float) -> None:
     value = getattr(owner, name)
     _require(math.isfinite(value) and low <= value <= high, name, f"a number from {low:g} to {high:g}", value)
-
-
-def _build(cls: type[T], data: object, where: str) -> T:
-    at = where or "settings"
-    if not isinstance(data, Mapping):
-        raise SettingsError(f"OMG {at}: expected an object with fields, found {data!r}")
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        if key not in known:
-            raise SettingsError(f"OMG {at}: unknown field {key!r}; expected one of {', '.join(known)}")
-        values[key] = _convert(str(known[key].type), key, value, f"{where}.{key}" if where else key)
-    try:
-        return cls(**values)
-    except TypeError as error:
-        missing = [
-            n
-            for n, f in known.items()
-            if n not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        ]
-        raise SettingsError(f"OMG {at}: expected {', '.join(missing) or error}, found {dict(data)!r}") from error
-    except SettingsError as error:
-        text = str(error)
-        raise SettingsError(text if text.startswith("OMG") else f"OMG {where + ': ' if where else ''}{text}") from None
-
-
-def _convert(annotation: str, key: str, value: object, where: str) -> object:
-    if key in _NESTED:
-        if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
-            raise SettingsError(f"OMG {where}: expected a list, found {value!r}")
-        return tuple(_build(_NESTED[key], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if key in _ENUMS:
-        names = [member.value for member in _ENUMS[key]]
-        if value not in names:
-            raise SettingsError(f"OMG {where}: expected one of {', '.join(names)}, found {value!r}")
-        return _ENUMS[key](value)
-    if key == "box":
-        sides = list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else []
-        if len(sides) != 4 or not all(_is_number(side) for side in sides):
-            raise SettingsError(f"OMG {where}: expected [left, top, right, bottom] in fractions, found {value!r}")
-        return tuple(float(side) for side in sides)
-    return _scalar(annotation, value, where)
-
-
-def _scalar(annotation: str, value: object, where: str) -> object:
-    if value is None and "None" in annotation:
-        return None
-    if annotation.startswith("bool"):
-        expected, ok = "true or false", isinstance(value, bool)
-    elif annotation.startswith("str"):
-        expected, ok = "a text", isinstance(value, str)
-    elif annotation.startswith("int"):
-        expected, ok = "a whole number", _is_number(value) and value == int(value)
-    else:
-        expected, ok = "a number", _is_number(value)
-    if not ok:
-        raise SettingsError(f"OMG {where}: expected {expected}, found {value!r}")
-    if annotation.startswith("int"):
-        return int(value)  # type: ignore[call-overload]
-    return float(value) if annotation.startswith("float") else value  # type: ignore[arg-type]
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number too large for a float
-        return False
-
-
-def _plain(value: object, complete: bool) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, tuple):
-        return [_plain(item, complete) for item in value]
-    if dataclasses.is_dataclass(value):
-        return {
-            f.name: _plain(getattr(value, f.name), complete)
-            for f in dataclasses.fields(value)
-            if _is_worth_telling(getattr(value, f.name), f, complete)
-        }
-    return value
-
-
-def _is_worth_telling(value: object, field_: dataclasses.Field[Any], complete: bool) -> bool:
-    if complete:
-        return value not in ("", None, (), _WHOLE_BOX)
-    return field_.default is dataclasses.MISSING or value != field_.default

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
 from lib_omg.core.settings import (
     MAX_CONCEPTS,
+    AssignBy,
     ConceptSettings,
+    Finder,
     MaskSource,
     OmgSettings,
     OnMissing,
+    Outline,
     PromptMode,
     View,
 )
@@ -27,6 +30,14 @@ PROMPT_MODES = {
 MASK_SOURCES = {source.value: source for source in MaskSource}
 VIEWS = {"whole picture": View.WHOLE, "crop around the concept": View.CROP}
 ON_MISSING = {"stop": OnMissing.STOP, "go on without it": OnMissing.SKIP}
+FINDERS = {"attention": Finder.ATTENTION, "OWL-ViT": Finder.OWLVIT, "YOLO-World": Finder.YOLO}
+OUTLINES = {"the picture's edges": Outline.EDGES, "Segment Anything": Outline.SAM}
+ASSIGNMENTS = {
+    "left to right": AssignBy.LEFT_TO_RIGHT,
+    "largest first": AssignBy.SIZE,
+    "front first": AssignBy.DEPTH,
+    "likest first": AssignBy.SIMILARITY,
+}
 
 
 def choice(members: Mapping[str, Enum], member: Enum) -> str:
@@ -48,8 +59,9 @@ CONCEPT_DEFAULTS: dict[str, Any] = {
     "start": ConceptSettings.start,
     "cfg_scale": 0.0,
     "depth": ConceptSettings.depth,
+    "instance": "",
 }
-"""A concept's inputs in the panel's order, with the values of an empty concept."""
+"""A concept's inputs, with the values of an empty concept."""
 
 PICTURE_DEFAULTS: dict[str, Any] = {
     "show_pictures": OmgSettings.show_pictures,
@@ -60,8 +72,17 @@ PICTURE_DEFAULTS: dict[str, Any] = {
     "feather_px": OmgSettings.feather_px,
     "dilation_px": OmgSettings.dilation_px,
     "on_missing": choice(ON_MISSING, OmgSettings.on_missing),
+    "layout_only": OmgSettings.layout_only,
+    "find_by": [choice(FINDERS, one) for one in OmgSettings.find_by],
+    "outline_by": choice(OUTLINES, OmgSettings.outline_by),
+    "assign_by": choice(ASSIGNMENTS, OmgSettings.assign_by),
+    "layout": OmgSettings.layout,
 }
-"""The inputs for the whole picture in the panel's order, with their defaults."""
+"""The inputs for the whole picture, with their defaults."""
+
+ADDED_FOR_PICTURE = ("layout_only", "find_by", "outline_by", "assign_by", "layout")
+ADDED_FOR_CONCEPTS = ("instance",)
+"""Inputs of later versions. They stand at the end, so that the place of all others stays."""
 
 
 def key(number: int, name: str) -> str:
@@ -69,9 +90,16 @@ def key(number: int, name: str) -> str:
     return f"concept{number}_{name}"
 
 
+def _of_concepts(names: Iterable[str]) -> tuple[str, ...]:
+    each = list(names)
+    return tuple(key(number, name) for number in range(1, MAX_CONCEPTS + 1) for name in each)
+
+
 NAMES: tuple[str, ...] = (
     "enabled",
-    *(key(number, name) for number in range(1, MAX_CONCEPTS + 1) for name in CONCEPT_DEFAULTS),
-    *PICTURE_DEFAULTS,
+    *_of_concepts(name for name in CONCEPT_DEFAULTS if name not in ADDED_FOR_CONCEPTS),
+    *(name for name in PICTURE_DEFAULTS if name not in ADDED_FOR_PICTURE),
+    *ADDED_FOR_PICTURE,
+    *_of_concepts(ADDED_FOR_CONCEPTS),
 )
 """Every input in the order in which the host hands their values over: a contract with API callers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,13 @@ import gradio as gr
 from lib_omg.core.settings import MAX_CONCEPTS
 from lib_omg.ui import loras
 from lib_omg.ui.inputs import (
+    ASSIGNMENTS,
     CONCEPT_DEFAULTS,
+    FINDERS,
     MASK_SOURCES,
     NAMES,
     ON_MISSING,
+    OUTLINES,
     PICTURE_DEFAULTS,
     PROMPT_MODES,
     VIEWS,
@@ -147,6 +151,9 @@ class _Concept:
         with gr.Group(visible=False) as canvas:
             self._canvas()
         source.change(_show_region, source, [box, canvas], show_progress=False, queue=False)
+        # Who it is in the layout: chosen on the board. Never a default of the user's.
+        instance = self._add("instance", gr.Textbox(**self._options("instance", "instance"), visible=False))
+        instance.do_not_save_to_config = True
         return box, canvas
 
     def _canvas(self) -> None:
@@ -199,9 +206,13 @@ def _picture_inputs(elem_id: str) -> dict[str, Any]:
         return {"label": f"OMG {label}", "value": PICTURE_DEFAULTS[name], "elem_id": f"{elem_id}_{name}"}
 
     inputs: dict[str, Any] = {}
-    inputs["show_pictures"] = gr.Checkbox(
-        label="Show layout and masks", value=PICTURE_DEFAULTS["show_pictures"], elem_id=f"{elem_id}_show_pictures"
-    )
+    with FormRow():
+        inputs["show_pictures"] = gr.Checkbox(
+            label="Show layout and masks", value=PICTURE_DEFAULTS["show_pictures"], elem_id=f"{elem_id}_show_pictures"
+        )
+        inputs["layout_only"] = gr.Checkbox(**options("layout_only", "layout only"))
+    inputs["layout"] = gr.Textbox(**options("layout", "approved layout"), visible=False)
+    inputs["layout"].do_not_save_to_config = True
     with gr.Accordion("OMG advanced", open=False, elem_id=f"{elem_id}_advanced"):
         inputs["view"] = gr.Radio(**options("view", "concepts see"), choices=list(VIEWS))
         inputs["crop_margin"] = gr.Slider(**options("crop_margin", "crop margin"), minimum=0, maximum=2, step=0.05)
@@ -216,7 +227,20 @@ def _picture_inputs(elem_id: str) -> dict[str, Any]:
             )
             dilation = options("dilation_px", "mask dilation, px")
             inputs["dilation_px"] = gr.Slider(**dilation, minimum=-128, maximum=128, step=1)
+        inputs.update(_finding_inputs(options))
         inputs["on_missing"] = gr.Radio(**options("on_missing", "when a concept isn't found"), choices=list(ON_MISSING))
+    return inputs
+
+
+def _finding_inputs(options: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    from modules.ui_components import FormRow
+
+    inputs: dict[str, Any] = {}
+    finders = options("find_by", "finds concepts by")
+    inputs["find_by"] = gr.Dropdown(**finders, choices=list(FINDERS), multiselect=True)
+    with FormRow():
+        inputs["outline_by"] = gr.Radio(**options("outline_by", "outlines them by"), choices=list(OUTLINES))
+        inputs["assign_by"] = gr.Radio(**options("assign_by", "gives one class's"), choices=list(ASSIGNMENTS))
     return inputs
 
 

@@ -20,11 +20,14 @@ from lib_omg.core.settings import (
     PromptMode,
 )
 from lib_omg.ui.inputs import (
+    ASSIGNMENTS,
     CONCEPT_DEFAULTS,
+    FINDERS,
     MASK_SOURCES,
     NAMES,
     NO_LORA,
     ON_MISSING,
+    OUTLINES,
     PICTURE_DEFAULTS,
     PROMPT_MODES,
     VIEWS,
@@ -32,6 +35,13 @@ from lib_omg.ui.inputs import (
     key,
 )
 from lib_omg.vision import painted
+
+_PICTURE_CHOICES: dict[str, Mapping[str, Any]] = {
+    "view": VIEWS,
+    "on_missing": ON_MISSING,
+    "outline_by": OUTLINES,
+    "assign_by": ASSIGNMENTS,
+}
 
 
 def settings_from_args(args: Sequence[Any]) -> OmgSettings | None:
@@ -67,11 +77,13 @@ def values_from_settings(settings: OmgSettings) -> dict[str, Any]:
         SettingsError: a painted mask is damaged.
     """
     values: dict[str, Any] = {"enabled": settings.enabled}
+    texts: dict[str, Any]
     for number in range(1, MAX_CONCEPTS + 1):
         used = number <= len(settings.concepts)
         concept = _concept_values(settings.concepts[number - 1]) if used else CONCEPT_DEFAULTS
         values.update({key(number, name): concept[name] for name in CONCEPT_DEFAULTS})
-    texts = {"view": choice(VIEWS, settings.view), "on_missing": choice(ON_MISSING, settings.on_missing)}
+    texts = {name: choice(members, getattr(settings, name)) for name, members in _PICTURE_CHOICES.items()}
+    texts["find_by"] = [choice(FINDERS, one) for one in settings.find_by]
     values.update({name: texts.get(name, getattr(settings, name)) for name in PICTURE_DEFAULTS})
     return values
 
@@ -116,8 +128,10 @@ def _from_panel(values: Mapping[str, Any]) -> OmgSettings:
             "OMG is on, but no concept is filled in: choose a LoRA or write a class word, or turn OMG off"
         )
     picture = {name: default if values[name] is None else values[name] for name, default in PICTURE_DEFAULTS.items()}
-    picture["view"] = _member(VIEWS, picture["view"], "view")
-    picture["on_missing"] = _member(ON_MISSING, picture["on_missing"], "on_missing")
+    for name, members in _PICTURE_CHOICES.items():
+        picture[name] = _member(members, picture[name], name)
+    picture["find_by"] = _finders(picture["find_by"])
+    picture["layout"] = str(picture["layout"]).strip()
     return OmgSettings.from_dict({"concepts": concepts, **picture})
 
 
@@ -163,6 +177,7 @@ def _concept_data(inputs: Mapping[str, Any]) -> dict[str, Any]:
         "start": _number(inputs, "start"),
         "cfg_scale": _number(inputs, "cfg_scale") or None,
         "depth": _number(inputs, "depth"),
+        "instance": _instance(_words(inputs, "instance")),
     }
     if _lora(inputs):
         data["loras"] = [{"name": _lora(inputs), "weight": _number(inputs, "weight")}]
@@ -181,6 +196,18 @@ def _member(members: Mapping[str, Any], text: object, name: str) -> str:
     if text in plain:
         return str(text)
     raise SettingsError(f"{name}: expected one of {', '.join(members)}, found {text!r}")
+
+
+def _finders(texts: object) -> list[str]:
+    """Who is to look, in the order of their choice; the default where none is chosen."""
+    chosen = texts if isinstance(texts, (list, tuple)) else [texts] if texts else []
+    return [_member(FINDERS, text, "find_by") for text in chosen or PICTURE_DEFAULTS["find_by"]]
+
+
+def _instance(text: str) -> int | None:
+    if text and not text.isdecimal():
+        raise SettingsError(f"instance: expected the number of somebody in the layout, from 0, found {text!r}")
+    return int(text) if text else None
 
 
 def _box(text: str) -> list[float]:
@@ -236,6 +263,7 @@ def _concept_values(concept: ConceptSettings) -> dict[str, Any]:
         "start": concept.start,
         "cfg_scale": concept.cfg_scale or 0.0,
         "depth": concept.depth,
+        "instance": "" if concept.instance is None else str(concept.instance),
     }
 
 

@@ -45,7 +45,7 @@ class Search:
     rough: Sequence[Instance] = ()
 
 
-class SourceUnavailable(OmgError):
+class SourceUnavailable(OmgError):  # noqa: N818 - a state of things more than a mistake
     """A source can't be used here and now (no model file, no package, no memory); says what to do about it."""
 
 

@@ -6,11 +6,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lib_omg.core.settings import (
+    AssignBy,
     ConceptSettings,
+    Finder,
     LoraSettings,
     MaskSource,
     OmgSettings,
     OnMissing,
+    Outline,
     PromptMode,
     View,
 )
@@ -54,6 +57,7 @@ def concepts(draw: st.DrawFn) -> ConceptSettings:
         start=draw(fractions),
         cfg_scale=draw(st.none() | st.floats(0.5, 30)),
         depth=draw(st.integers(-9, 9)),
+        instance=draw(st.none() | st.integers(0, 9)),
     )
 
 
@@ -68,4 +72,9 @@ settings = st.builds(
     dilation_px=st.floats(-512, 512),
     on_missing=st.sampled_from(OnMissing),
     show_pictures=st.booleans(),
+    find_by=st.lists(st.sampled_from(Finder), min_size=1, unique=True).map(tuple),
+    outline_by=st.sampled_from(Outline),
+    assign_by=st.sampled_from(AssignBy),
+    layout=words,
+    layout_only=st.booleans(),
 )

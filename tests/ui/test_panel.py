@@ -32,6 +32,7 @@ CONCEPT_LABELS = {
     "start": "start",
     "cfg_scale": "CFG (0 = same)",
     "depth": "depth",
+    "instance": "instance",
 }
 PICTURE_LABELS = {
     "enabled": "OMG",
@@ -43,6 +44,11 @@ PICTURE_LABELS = {
     "feather_px": "OMG mask feather, px",
     "dilation_px": "OMG mask dilation, px",
     "on_missing": "OMG when a concept isn't found",
+    "layout_only": "OMG layout only",
+    "find_by": "OMG finds concepts by",
+    "outline_by": "OMG outlines them by",
+    "assign_by": "OMG gives one class's",
+    "layout": "OMG approved layout",
 }
 
 
@@ -62,10 +68,10 @@ def test_element_ids_are_a_contract(panel: Panel) -> None:
 
 
 def test_the_host_can_keep_the_users_defaults(panel: Panel) -> None:
-    """It keeps those of exactly these classes; not those of a picture and of the mask's text."""
+    """It keeps those of exactly these classes; not those of a picture, a mask's text, an approved layout."""
     kept = {gr.Slider, gr.Radio, gr.Checkbox, gr.Textbox, gr.Number, gr.Dropdown}
     for name, component in panel.inputs.items():
-        if name.endswith(("_mask", "_mask_picture")):
+        if name.endswith(("_mask", "_mask_picture", "_instance")) or name == "layout":
             assert type(component) not in kept or component.do_not_save_to_config
         elif name != "enabled":
             assert type(component) in kept

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_omg.core.errors import SettingsError
-from lib_omg.core.settings import ConceptSettings, LoraSettings, MaskSource, OmgSettings, OnMissing, PromptMode, View
+from lib_omg.core.settings import (
+    AssignBy,
+    ConceptSettings,
+    Finder,
+    LoraSettings,
+    MaskSource,
+    OmgSettings,
+    OnMissing,
+    Outline,
+    PromptMode,
+    View,
+)
 from lib_omg.ui import inputs
 from lib_omg.ui.inputs import NAMES
 from lib_omg.ui.values import settings_from_args, values_from_settings
@@ -40,7 +51,11 @@ def test_the_order_is_a_contract() -> None:
         "show_pictures", "view", "crop_margin", "attention_strength", "self_attention_end",
         "feather_px", "dilation_px", "on_missing",
     ]  # fmt: skip
-    assert list(NAMES) == ["enabled", *(f"concept{n}_{name}" for n in range(1, 6) for name in concept), *picture]
+    since_then = ["layout_only", "find_by", "outline_by", "assign_by", "layout"]
+    assert list(NAMES) == [
+        "enabled", *(f"concept{n}_{name}" for n in range(1, 6) for name in concept), *picture,
+        *since_then, *(f"concept{n}_instance" for n in range(1, 6)),
+    ]  # fmt: skip
 
 
 def test_every_setting_has_an_input() -> None:
@@ -53,6 +68,9 @@ def test_every_setting_has_an_input() -> None:
         (inputs.MASK_SOURCES, MaskSource),
         (inputs.VIEWS, View),
         (inputs.ON_MISSING, OnMissing),
+        (inputs.FINDERS, Finder),
+        (inputs.OUTLINES, Outline),
+        (inputs.ASSIGNMENTS, AssignBy),
     ):
         assert list(texts.values()) == list(members)
 
@@ -145,6 +163,8 @@ def test_any_of_three_inputs_fills_a_concept_in(given_by: str) -> None:
         ),
         ({"concept2_class_word": "a", "concept2_mask_source": "guess"}, "concept 2: mask_source: expected one of"),
         ({"concept2_class_word": "a", "view": "inside"}, "view: expected one of"),
+        ({"concept2_class_word": "a", "concept2_instance": "-1"}, "concept 2: instance: expected the number"),
+        ({"concept2_class_word": "a", "find_by": ["attention", "eyes"]}, "find_by: expected one of"),
     ],
 )
 def test_errors_name_the_concept_and_what_to_do(changes: dict[str, Any], message: str) -> None:
@@ -155,7 +175,7 @@ def test_errors_name_the_concept_and_what_to_do(changes: dict[str, Any], message
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([True], "expected one object with settings or 74 values, found 1"),
+        ([True], "expected one object with settings or 84 values, found 1"),
         (["yes"], "expected true, false or an object"),
         ([{"concepts": [{"class_word": "a"}, {"class_word": "b", "colour": 1}]}], "unknown field 'colour'"),
         (
