@@ -118,12 +118,23 @@ def _request(item: Any, label: str) -> LoraRequest:
 
 
 def trigger_words(name: str) -> str:
-    """The LoRA's trigger words, as its user metadata (`name.json`, "activation text") tells; "" when unknown."""
-    on_disk = networks.available_network_aliases.get(name)
+    """The LoRA's trigger words: the user's ("activation text" in `name.json`), else the file's own; "" when unknown."""
+    known = networks.available_networks if _is_forbidden(name) else networks.available_network_aliases
+    on_disk = known.get(name)
     if on_disk is None:
         return ""
+    words = user_metadata(on_disk).get("activation text") or on_disk.metadata.get("modelspec.trigger_phrase")
+    return str(words or "").strip()
+
+
+def user_metadata(on_disk: Any) -> dict[str, Any]:
+    """What the user noted about a LoRA in the `name.json` beside its file; empty when there is none or it is broken.
+
+    Args:
+        on_disk: the host's `NetworkOnDisk`.
+    """
     metadata = extra_networks.get_user_metadata(on_disk.filename)
-    return str(metadata.get("activation text") or "")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _find(name: str, label: str) -> Any:
