@@ -90,8 +90,8 @@
 
     /** Thumbnails, asked for when their cards come into view, a batch at a time; each once. */
     function makePreviews(call) {
-        const known = new Map(); // name -> url | null
-        const images = new Map(); // name -> [img]
+        let known = new Map(); // name -> url | null
+        const shown = new Map(); // img -> name it shows or waits for
         const wanted = new Set();
         let timer = null;
 
@@ -100,29 +100,35 @@
             const names = [...wanted].slice(0, MOST_PREVIEWS);
             names.forEach((name) => wanted.delete(name));
             if (wanted.size) timer = setTimeout(fetchSome, 0);
+            const into = known;
             const got = await call("cards.previews", {names}).catch(() => ({}));
-            for (const name of names) {
-                known.set(name, got[name] ?? null);
-                for (const image of images.get(name) ?? []) show(image, got[name]);
-                images.delete(name);
-            }
+            names.forEach((name) => into.set(name, got[name] ?? null));
+            for (const [image, name] of shown) if (names.includes(name)) draw(image, got[name]);
         }
 
-        function show(image, url) {
+        function draw(image, url) {
             if (url) image.src = url;
+            else image.removeAttribute("src");
             image.classList.toggle("omg-has-picture", Boolean(url));
         }
 
         return {
+            /** Show a LoRA's thumbnail in an image, now or when it has come; null: nothing. */
             into(image, name) {
-                image.removeAttribute("src");
-                show(image, known.get(name));
-                if (known.has(name)) return;
-                images.set(name, [...(images.get(name) ?? []), image]);
+                if ((shown.get(image) ?? null) === name) return;
+                if (name === null) shown.delete(image);
+                else shown.set(image, name);
+                draw(image, known.get(name));
+                if (name === null || known.has(name)) return;
                 wanted.add(name);
                 timer ??= setTimeout(fetchSome, COLLECT_MS);
             },
-            forget: () => known.clear(),
+            /** The files may be others now; images of cards that are gone need no thumbnails. */
+            forget() {
+                known = new Map();
+                shown.clear();
+                wanted.clear();
+            },
         };
     }
 
