@@ -52,8 +52,9 @@
         // Without the words, and without a comma or blank that only they needed.
         const left = before.replace(/\s+$/, "");
         const right = after.replace(/^\s+/, "");
-        if (!left || left.endsWith(",")) return {prompt: `${left}${left ? " " : ""}${right.replace(/^,\s*/, "")}`.trim(), placed: ""};
-        return {prompt: right.startsWith(",") || !right ? left + right : `${left} ${right}`, placed: ""};
+        if (!right) return {prompt: left.replace(/,$/, ""), placed: ""};
+        if (!left || left.endsWith(",")) return {prompt: `${left} ${right.replace(/^,\s*/, "")}`.trim(), placed: ""};
+        return {prompt: right.startsWith(",") ? left + right : `${left} ${right}`, placed: ""};
     }
 
     /** A card's weight for a concept: its preferred one; else 1 again if the LoRA before had brought its own. */
