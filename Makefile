@@ -1,5 +1,5 @@
-# Targets: install, test, unit, contract, contract-webui, lint, demo, bench, tables, tables-quick, toyworld-baselines, clean, distclean.
-# `make test` needs nothing but Python 3.10 or 3.11 with venv; the WebUI's part runs where a WebUI is found.
+# Targets: install, test, unit, contract, contract-webui, javascript, browser, lint, page, demo, bench, tables, tables-quick, toyworld-baselines, clean, distclean.
+# `make test` needs nothing but Python 3.10 or 3.11 with venv; the other parts run where a WebUI, node and Chromium are found.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,6 +14,10 @@ OMG_WEBUI_DIR ?= $(HOME)/stable-diffusion-webui
 WEBUI_PYTHON := $(OMG_WEBUI_DIR)/venv/bin/python
 WEBUI_PYTEST := .cache/pytest-webui
 WEBUI_INSTALLED := $(WEBUI_PYTEST)/.installed
+
+PLAYWRIGHT := .cache/playwright
+PLAYWRIGHT_INSTALLED := $(PLAYWRIGHT)/node_modules/playwright-core/package.json
+JAVASCRIPT_TESTS := $(wildcard tests/javascript/*.js tests/javascript/*.cjs tests/javascript/*.mjs)
 
 PIP_FLAGS := --quiet --progress-bar off --disable-pip-version-check
 UNIT_TESTS := tests --ignore=tests/contract --ignore=tests/browser
@@ -34,7 +38,7 @@ done; \
 echo "No Python 3.10 or 3.11 with venv found: install one (Debian: apt-get install python3-venv)." >&2; exit 1
 endef
 
-.PHONY: help install test unit contract contract-webui lint demo bench tables tables-quick toyworld-baselines clean distclean
+.PHONY: help install test unit contract contract-webui javascript browser lint page demo bench tables tables-quick toyworld-baselines clean distclean
 
 help:
 	@sed -n 's/^# Targets: /make targets: /p' Makefile
@@ -47,9 +51,11 @@ $(INSTALLED): $(REQUIREMENTS)
 	$(PYTHON) -m pip install $(PIP_FLAGS) --no-deps -r devhost/requirements-nodeps.txt
 	touch $@
 
-# Two at a time, a thread each: more threads than cores would slow all of them down many times.
+# Two at a time, a thread each: more threads than cores would slow all of them down many times. The browser tests are
+# two and more processes in one, so they run alone.
 test: install
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(MAKE) --jobs=2 --keep-going --output-sync=target unit contract contract-webui
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(MAKE) --jobs=2 --keep-going --output-sync=target unit contract contract-webui javascript
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(MAKE) browser
 	$(MAKE) lint
 
 unit: install
@@ -74,10 +80,30 @@ $(WEBUI_INSTALLED): requirements-test.txt
 	"$(WEBUI_PYTHON)" -m pip install $(PIP_FLAGS) --target $(WEBUI_PYTEST) -r requirements-test.txt
 	touch $@
 
+# The page's own code, without a page.
+javascript:
+	@if command -v node >/dev/null; then \
+		echo 'node --test $(JAVASCRIPT_TESTS)' && node --test $(JAVASCRIPT_TESTS); \
+	else \
+		echo "*** SKIPPED: tests of the page's JavaScript; install node (Debian: apt-get install nodejs) ***"; \
+	fi
+
+# Says itself what is missing. Without npm or without a package index playwright-core stays missing.
+browser: install
+	@if command -v npm >/dev/null; then $(MAKE) $(PLAYWRIGHT_INSTALLED) || true; fi
+	$(PYTHON) -m pytest tests/browser
+
+# One that runs on node 18 too, which Debian 12 has.
+$(PLAYWRIGHT_INSTALLED):
+	npm install --no-audit --no-fund --loglevel=error --prefix $(PLAYWRIGHT) playwright-core@1.55.0
+
 lint: install
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+
+page: install
+	$(PYTHON) -m devhost.page
 
 demo: install
 	$(PYTHON) -m devhost.demo

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devhost.datadir import REPOSITORY, make_data_dir
 
@@ -62,7 +62,7 @@ def _bare_k_diffusion() -> None:
 
 def load() -> None:
     """Everything that "Reload UI" does again: extensions, scripts, model if none, components."""
-    from modules import extensions, extra_networks, script_callbacks, scripts, sd_hijack, sd_models, shared
+    from modules import extensions, extra_networks, script_callbacks, scripts, sd_hijack, sd_models, shared, ui
 
     extensions.list_extensions()
     sd_models.list_models()
@@ -73,7 +73,7 @@ def load() -> None:
     script_callbacks.before_ui_callback()
     if shared.sd_model is None:
         sd_models.load_model()
-    build_ui()
+    shared.demo = ui.create_ui()
 
 
 def reload_ui() -> None:
@@ -85,31 +85,19 @@ def reload_ui() -> None:
     load()
 
 
-def build_ui() -> Any:
-    """Build the scripts' components of both tabs and the extensions' tabs; gives the gr.Blocks."""
-    import gradio as gr
-    from modules import infotext_utils, script_callbacks, scripts, shared
+def create_app(app: FastAPI | None = None) -> FastAPI:
+    """A web application with the API's routes and those of the extension.
 
-    with gr.Blocks(analytics_enabled=False) as demo:
-        for is_img2img, runner in ((False, scripts.scripts_txt2img), (True, scripts.scripts_img2img)):
-            runner.prepare_ui()
-            runner.initialize_scripts(is_img2img)
-            runner.setup_ui()
-            name = "img2img" if is_img2img else "txt2img"
-            infotext_utils.add_paste_fields(name, None, list(runner.infotext_fields))
-    shared.tabs = script_callbacks.ui_tabs_callback()
-    shared.demo = demo
-    return demo
-
-
-def create_app() -> FastAPI:
-    """A web application with the API's routes and those of the extension."""
+    Args:
+        app: that of the page, to which they are added; None for a new one without a page.
+    """
     from fastapi import FastAPI
-    from modules import script_callbacks
+    from modules import script_callbacks, shared
     from modules.api.api import Api
     from modules.call_queue import queue_lock
 
-    app = FastAPI()
+    demo = None if app is None else shared.demo
+    app = app or FastAPI()
     Api(app, queue_lock)
-    script_callbacks.app_started_callback(None, app)
+    script_callbacks.app_started_callback(demo, app)
     return app

@@ -7,7 +7,9 @@ import json
 import re
 from typing import Any
 
-from modules import shared
+import gradio as gr
+
+from modules import errors, script_callbacks, shared
 
 re_param = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 re_imagesize = re.compile(r"^(\d+)x(\d+)$")
@@ -109,3 +111,29 @@ def _split_prompts(lines: list[str]) -> tuple[str, str]:
             side, text = 1, text[len(NEGATIVE) :].strip()
         parts[side].append(text)
     return "\n".join(parts[0]), "\n".join(parts[1])
+
+
+def connect_paste(button: Any, fields: list[PasteField], input_comp: Any) -> None:
+    """Let a button fill all fields from the generation text in `input_comp`; what the text lacks stays as it is."""
+
+    def paste(text: str) -> list[Any]:
+        params = parse_generation_parameters(text)
+        script_callbacks.infotext_pasted_callback(text, params)
+        return [_pasted(field, params) for field in fields]
+
+    button.click(paste, inputs=[input_comp], outputs=[field.component for field in fields], show_progress=False)
+
+
+def _pasted(field: PasteField, params: dict[str, Any]) -> Any:
+    """A field's update; the value is cast to the type of the component's default, as in the WebUI."""
+    try:
+        value = field.function(params) if field.function else params.get(field.label)
+        if value is None or isinstance(value, dict):
+            return gr.update() if value is None else value
+        kind = type(field.component.value)
+        if kind is bool and value == "False":
+            return gr.update(value=False)
+        return gr.update(value=float(value) if kind is int else kind(value))
+    except Exception:
+        errors.report(f"Error pasting into {field.component}", exc_info=True)
+        return gr.update()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -26,3 +27,9 @@ def create_refresh_button(
     button = ToolButton(value=refresh_symbol, elem_id=elem_id)
     button.click(fn=refresh, inputs=[], outputs=components)
     return button
+
+
+def plaintext_to_html(text: str, classname: str | None = None) -> str:
+    """A paragraph that shows the text as it is, line by line."""
+    lines = "<br>\n".join(html.escape(line) for line in text.split("\n"))
+    return f"<p class='{classname}'>{lines}</p>" if classname else f"<p>{lines}</p>"

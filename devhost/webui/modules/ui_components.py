@@ -85,6 +85,7 @@ class InputAccordion(gr.Checkbox):
             self.accordion_id = f"input-accordion-{InputAccordion.global_index}"
             InputAccordion.global_index += 1
         super().__init__(value, elem_id=f"{self.accordion_id}-checkbox", **{**kwargs, "visible": False})
+        self.change(None, inputs=[self], _js=f"(on) => inputAccordionChecked('{self.accordion_id}', on)")
         self.accordion = gr.Accordion(
             label=kwargs.get("label", "Accordion"),
             open=value,
