@@ -1,4 +1,4 @@
-"""LoRA cards from real files on the host: what is told of them, their previews, files that are not as they should be."""
+"""LoRA cards from real files: what is told of them, their previews, and files that are not as they should be."""
 
 from __future__ import annotations
 
