@@ -38,6 +38,10 @@ class OmgScript(scripts.Script):
         self.paste_field_names: list[str] = []
         return panel.components
 
+    def before_process(self, p: Any, *args: Any) -> None:
+        """Before seeds and prompts are settled."""
+        self.runtime.prepare(p, args)
+
     def process(self, p: Any, *args: Any) -> None:
         """Before the first batch."""
         self.runtime.begin(p, args)

@@ -166,3 +166,29 @@ def find_tokens(tokens: Sequence[int], word_tokens: Sequence[int]) -> list[tuple
         for start in range(len(tokens) - count + 1)
         if list(tokens[start : start + count]) == wanted
     ]
+
+
+_SEGMENT_END = re.compile(r",|;|\.|\b(?:and|next\s+to|beside|near|behind|in\s+front\s+of|alongside)\b", re.IGNORECASE)
+_PLAIN_WORD = re.compile(r"[^\W\d_][\w'-]*")
+_SAYS_NOTHING = re.compile(rf"{ARTICLES}|with|in|on|at|of|to|from|wearing|holding", re.IGNORECASE)
+
+
+def surrounding_words(prompt: str, word: str, occurrence: int) -> list[str]:
+    """The words that tell of one place of a class word: those between the nearest commas and joints around it.
+
+    "a man in a red coat and a tall woman in the park", "man", 0 -> ["man", "red", "coat"]
+
+    Args:
+        occurrence: which of the class word's places, from 0; beyond the last: the last.
+
+    Returns:
+        Without articles and small words, in order; empty where the prompt lacks the word.
+    """
+    places = find_word(prompt, word)
+    if not places:
+        return []
+    start, stop = places[min(occurrence, len(places) - 1)]
+    ends = [match.span() for match in _SEGMENT_END.finditer(prompt)]
+    low = max((end for _, end in ends if end <= start), default=0)
+    high = min((begin for begin, _ in ends if begin >= stop), default=len(prompt))
+    return [w for w in _PLAIN_WORD.findall(prompt[low:high]) if not _SAYS_NOTHING.fullmatch(w)]

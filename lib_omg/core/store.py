@@ -81,6 +81,22 @@ class AttentionStore:
             first += usable[-1].shape[0]
         return torch.cat(parts) if parts else None
 
+    def of_rows(self, start: int, stop: int) -> AttentionStore:
+        """A store in RAM with what is kept of the cond rows from `start` to before `stop`, numbered from 0."""
+        made = AttentionStore(0, self.ram_limit, dropped_cells=self.dropped_cells)
+        for key, rows in self._kept.items():
+            if rows.shape[0] >= stop:
+                made._kept[key] = rows[start:stop].to("cpu", copy=True)
+        for (name, first), changes in self._contexts.items():
+            for call, rows in changes:
+                low, high = max(start, first), min(stop, first + rows.shape[0])
+                if low < high:
+                    part = rows[low - first : high - first].to("cpu", copy=True)
+                    made._contexts.setdefault((name, low - start), []).append((call, part))
+        for tensor in (*made._kept.values(), *(t for parts in made._contexts.values() for _, t in parts)):
+            made._count(tensor, 1)
+        return made
+
     def calls(self) -> list[int]:
         """The denoiser calls something is kept of, in order."""
         return sorted({call for call, _ in self._kept})

@@ -26,6 +26,15 @@ class TracedCall:
     denoised: torch.Tensor
     last_noise_uncond: torch.Tensor | None = None
 
+    def of_image(self, image: int) -> TracedCall:
+        """The call of one image of the batch, its tensors (1, C, H, W) copies in RAM."""
+        one = slice(image, image + 1)
+        uncond = self.last_noise_uncond
+        return TracedCall(
+            _in_ram(self.x[one]), self.sigma, _in_ram(self.denoised[one]),
+            None if uncond is None else _in_ram(uncond[one]),
+        )  # fmt: skip
+
     @property
     def nbytes(self) -> int:
         """Bytes this call keeps, attention aside."""
@@ -68,6 +77,21 @@ class LayoutTrace:
             return index
         return min(range(len(self.calls)), key=lambda i: abs(self.calls[i].sigma - sigma))
 
+    def of_image(self, image: int, cond_rows: slice) -> LayoutTrace:
+        """The layout of one image of a finished batch, in RAM.
+
+        Args:
+            cond_rows: that image's among the cond rows of all.
+        """
+        assert self.latent is not None
+        calls = [call.of_image(image) for call in self.calls]
+        attention = self.attention.of_rows(cond_rows.start, cond_rows.stop)
+        return LayoutTrace(attention, calls, _in_ram(self.latent[image : image + 1]))
+
     def can_replay(self, index: int, x: torch.Tensor) -> bool:
         """Whether call `index` was made on this very `x` (B, C, H, W), bit for bit."""
-        return index < len(self.calls) and torch.equal(self.calls[index].x, x)
+        return index < len(self.calls) and torch.equal(self.calls[index].x.to(x.device), x)
+
+
+def _in_ram(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to("cpu", copy=True)

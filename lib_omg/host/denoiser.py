@@ -121,9 +121,9 @@ class _Call:
         """See core's `Denoiser`: what CFGDenoiser.forward does beside predicting."""
         if shared.state.interrupted or shared.state.skipped:
             raise sd_samplers_common.InterruptedException
-        denoised = call.denoised.clone()  # LCM adds noise to it in place
+        denoised = call.denoised.to(self.x.device, copy=True)  # LCM adds noise to it in place
         if call.last_noise_uncond is not None:
-            self.denoiser.last_noise_uncond = call.last_noise_uncond.clone()
+            self.denoiser.last_noise_uncond = call.last_noise_uncond.to(self.x.device, copy=True)
         self._show(denoised)
         self.denoiser.step += 1
         return denoised

@@ -14,12 +14,14 @@ MB = 2**20
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes of attention on the GPU and in RAM, bytes of rebuilt weight changes, rows in one UNet batch (0: host's)."""
+    """Bytes of attention on the GPU and in RAM, of rebuilt weight changes, and of all kept layouts; rows in one UNet
+    batch (0: the host's)."""
 
     device_bytes: int
     ram_bytes: int
     delta_bytes: int
     rows_per_batch: int
+    shelf_bytes: int = 0
 
     @classmethod
     def from_opts(cls) -> Limits:
@@ -27,7 +29,8 @@ class Limits:
         device = int(float(getattr(shared.opts, "omg_vram_limit_mb", 1024)) * MB)
         ram = int(float(getattr(shared.opts, "omg_ram_limit_mb", 4096)) * MB)
         rows = int(getattr(shared.opts, "omg_rows_per_batch", 0))
-        return cls(device, ram, device, max(0, rows))
+        shelf = int(float(getattr(shared.opts, "omg_shelf_limit_mb", 8192)) * MB)
+        return cls(device, ram, device, max(0, rows), shelf)
 
 
 def device_free() -> int:
@@ -35,7 +38,12 @@ def device_free() -> int:
     return int(torch.cuda.mem_get_info(devices.device)[0])
 
 
-def new_store(limits: Limits) -> AttentionStore:
-    """An empty attention store held to the limits."""
+def new_store(limits: Limits, *, in_ram: bool = False) -> AttentionStore:
+    """An empty attention store held to the limits.
+
+    Args:
+        in_ram: it outlives its generation, so nothing of it stays on the GPU.
+    """
     on_gpu = devices.device.type == "cuda"
-    return AttentionStore(limits.device_bytes, limits.ram_bytes, device_free if on_gpu else None)
+    device_bytes = 0 if in_ram else limits.device_bytes
+    return AttentionStore(device_bytes, limits.ram_bytes, device_free if on_gpu else None)

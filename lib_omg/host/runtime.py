@@ -17,11 +17,15 @@ from .limits import Limits
 from .loras import LoraLibrary
 from .patching import replaced
 from .session import Session
+from .shelf import Shelf
 
 if TYPE_CHECKING:
     from lib_omg.core.settings import OmgSettings
 
 logger = logging.getLogger("OMG")
+
+LAYOUT_KEY = "OMG layout"
+"""The entry of PNG info that names the layout a picture is, or was drawn on."""
 
 ReadSettings = Callable[[Sequence[Any]], "OmgSettings | None"]
 
@@ -37,7 +41,31 @@ class Runtime:
     read_settings: ReadSettings
     to_infotext: Callable[[OmgSettings], dict[str, str]]
     library: LoraLibrary = field(default_factory=LoraLibrary)
+    shelf: Shelf = field(default_factory=Shelf)
     session: Session | None = None
+
+    def prepare(self, p: Any, arguments: Sequence[Any]) -> None:
+        """At the host's `before_process`: what a layout alone and an approved layout want of the picture.
+
+        What is wrong with the settings is said by `begin`.
+        """
+        if not isinstance(p, StableDiffusionProcessingTxt2Img):
+            return
+        try:
+            settings = self.read_settings(arguments)
+            kept = self.shelf.get(settings.layout) if settings is not None and settings.layout else None
+        except OmgError:
+            return
+        if settings is None:
+            return
+        if settings.layout_only:
+            p.enable_hr = False
+        elif kept is not None:
+            if p.seed in (None, "", -1):
+                p.seed, p.subseed = kept.seed, kept.subseed
+            if p.n_iter * p.batch_size > 1:
+                p.comment("OMG: an approved layout is for one picture; one was made.")
+                p.n_iter = p.batch_size = 1
 
     def begin(self, p: Any, arguments: Sequence[Any]) -> None:
         """At the host's `process`: read the settings and guard the generation.
@@ -51,8 +79,14 @@ class Runtime:
             settings = self.read_settings(arguments)
             if settings is None:
                 return
-            self.session = Session(p, settings, self.library, Limits.from_opts())
+            approved = settings.layout and not settings.layout_only
+            kept = self.shelf.get(settings.layout) if approved else None
+            self.session = Session(p, settings, self.library, Limits.from_opts(), self.shelf, kept)
             p.extra_generation_params.update(self.to_infotext(settings))
+            if settings.layout_only:
+                p.extra_generation_params[LAYOUT_KEY] = self.session.layout_ids  # one an image, as they come
+            elif kept is not None:
+                p.extra_generation_params[LAYOUT_KEY] = kept.id
             _guard(p, self.session)
         except Exception as error:  # noqa: BLE001 - the host border
             self.end()

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from modules import sd_samplers, shared
 
 from lib_omg.core.adapters import routed_adapters
-from lib_omg.core.attention import AttentionHooks, find_attention_layers, low_resolution_cells
 from lib_omg.core.errors import OmgError
-from lib_omg.core.passes import ConceptPass, ConceptPlan, LayoutPass
+from lib_omg.core.passes import ConceptPass, ConceptPlan
 from lib_omg.core.prompts import find_word
-from lib_omg.core.schedule import fraction_to_sigma, reached
-from lib_omg.core.settings import GROUPING_FROM, TELLING_FROM, MaskSource, OmgSettings, OnMissing, PromptMode, View
-from lib_omg.core.trace import LayoutTrace
+from lib_omg.core.schedule import fraction_to_sigma
+from lib_omg.core.settings import MaskSource, OmgSettings, OnMissing, PromptMode, View
 from lib_omg.core.windows import crop_window, whole
+from lib_omg.vision.refine import working_size
 
 from . import conds, loras, pictures, progress
-from .denoiser import Instruments, concept_forward, cond_counts, instruments
-from .layout import SampleArguments, decode, run_layout
-from .limits import Limits, new_store
+from .denoiser import Instruments, concept_forward, instruments
+from .layout_source import Drawn, LayoutSource
 from .model import check_host, schedule_sigmas, unet_stride
 from .patching import replaced
-from .regions import Layout, empty_concepts, find_regions, finished_masks
+from .regions import Seen, empty_concepts, finished_masks, see, see_again
+
+if TYPE_CHECKING:
+    from lib_omg.core.attention import AttentionHooks
+
+    from .layout import SampleArguments
+    from .limits import Limits
+    from .shelf import KeptLayout, Shelf
 
 logger = logging.getLogger("OMG")
 
@@ -40,15 +45,20 @@ class Session:
     Attributes:
         p: the host's processing object. library: loaded LoRAs, kept over generations.
         regions: raw regions of the current batch's images, (N, H, W) each; the hires pass uses them again.
-        shown: layout and mask pictures for the gallery.
+        shown: layout and mask pictures for the gallery. layout_ids: of the layouts put on the shelf, image
+            by image, None where it was interrupted.
+        shelf: where they are put. kept: the approved layout this generation draws on.
     """
 
     p: Any
     settings: OmgSettings
     library: loras.LoraLibrary
     limits: Limits
+    shelf: Shelf
+    kept: KeptLayout | None = None
     regions: list[torch.Tensor] = field(default_factory=list)
     shown: list[Any] = field(default_factory=list)
+    layout_ids: list[str | None] = field(default_factory=list)
     passes_done: int = 0
     counted: bool = False
     undo: ExitStack = field(default_factory=ExitStack)
@@ -58,42 +68,63 @@ class Session:
     # --- the first pass -------------------------------------------------------------------------------------
 
     def first_pass(self, sample: Callable[..., torch.Tensor], arguments: SampleArguments) -> torch.Tensor:
-        """Layout pass, regions, concept pass; gives the concept pass's latent (B, C, H, W).
+        """Layout pass (or the approved layout), regions, concept pass; gives the concept pass's latent (B, C, H, W).
 
         Raises:
             OmgError: something can't be done; nothing is left behind.
         """
         check_host(self.p)
-        if not self.counted:
+        if not self.counted and not self._is_ready:
             progress.count_layouts(self.p)
-            self.counted = True
-        size = (arguments.x.shape[-2], arguments.x.shape[-1])
+        self.counted = True
         self._left_out.clear()
         frame = self._frame(self.p.prompts, self.p.negative_prompts)
-        words, nets = self._concepts(frame)
+        self._check_words(frame)
+        words, nets = ([], []) if self.settings.layout_only else self._concepts(frame)
         with instruments(self.limits.rows_per_batch) as tools:
-            trace, hooks, grouping = self._layout(arguments, tools, size)
+            source = LayoutSource(self.p, self.settings, self.limits, arguments, tools)
+            was_ready = self._is_ready
+            drawn = source.draw() if self.kept is None else source.recall(self.kept)
+            assert drawn.trace.latent is not None
             if shared.state.interrupted or shared.state.skipped:
                 self.p.comment("OMG: interrupted in the layout pass; this picture has no concepts in it.")
+                self.layout_ids += [None] * len(frame.prompts)
                 self.passes_done += 1
-                assert trace.latent is not None
-                return trace.latent
-            shared.state.nextjob()
-            assert trace.latent is not None
-            seen = decode(trace.latent) if self._by_attention or self.settings.show_pictures else []
-            layout = Layout(
-                trace, hooks.layers, cond_counts(arguments.cond), size, self._telling_calls(trace), grouping,
-                seen if self._by_attention else (),
-            )  # fmt: skip
-            self.regions = find_regions(self.settings.concepts, layout, frame)
-            plans = self._plans(size, arguments.x.device)
-            if self.settings.show_pictures:
-                self.shown += pictures.layout_pictures(seen, [p.masks for p in plans], self.settings)
-            concept_pass = ConceptPass(plans, trace, self._overwriting(hooks), self._self_until())
+                return drawn.trace.latent
+            if not was_ready and not self.settings.layout_only:
+                shared.state.nextjob()
+            plans = self._look(source, drawn, frame)
+            if self.settings.layout_only:
+                self.passes_done += 1
+                return drawn.trace.latent
+            hooks = self._overwriting(drawn.hooks)
+            concept_pass = ConceptPass(plans, drawn.trace, hooks, source.self_until)
             latent = self._concept_run(concept_pass, _Run(sample, arguments, words, nets, frame), tools)
-        self._report(trace, concept_pass, tools)
-        trace.attention.clear()
+        self._report(concept_pass, tools)
+        if self.kept is None:
+            drawn.trace.attention.clear()
         return latent
+
+    def _look(self, source: LayoutSource, drawn: Drawn, frame: conds.PromptFrame) -> list[ConceptPlan]:
+        """Who is where in every image's layout; what is to be shown and kept of it is."""
+        if self.kept is None:
+            layout = source.to_see(drawn)
+            seen, shown = see(self.settings, layout, frame, self._tell), list(layout.pictures)
+        else:
+            size = working_size(*self.kept.picture.shape[1:])
+            seen = [see_again(self.settings, self.kept.instances, size, self.kept.likeness)]
+            shown = [self.kept.picture]
+        self.regions = [one.regions for one in seen]
+        self._tell_of(seen)
+        plans = self._plans(source.size, source.arguments.x.device, [one.problems for one in seen])
+        if self.settings.show_pictures or self.settings.layout_only:
+            masks = [plan.masks for plan in plans]
+            self.shown += pictures.layout_pictures(shown, masks, self.settings)
+        if self.settings.layout_only:
+            for kept in source.keep(drawn, seen, shown):
+                self.shelf.add(kept, self.limits.shelf_bytes)
+                self.layout_ids.append(kept.id)
+        return plans
 
     # --- the hires pass -------------------------------------------------------------------------------------
 
@@ -106,7 +137,8 @@ class Session:
         size = (arguments.x.shape[-2], arguments.x.shape[-1])
         frame = self._frame(self.p.hr_prompts, self.p.hr_negative_prompts, hires=True)
         if not self.regions:
-            self.regions = find_regions(self.settings.concepts, None, frame)
+            self.regions = [one.regions for one in see(self.settings, None, frame, self._tell)]
+        self._check_words(frame)
         words, nets = self._concepts(frame)
         # the upscaled picture is the layout: a call without the concepts would only wash them out
         plans = [replace(plan, start_sigma=math.inf) for plan in self._plans(size, arguments.x.device)]
@@ -115,39 +147,6 @@ class Session:
             return self._concept_run(ConceptPass(plans), run, tools)
 
     # --- parts ----------------------------------------------------------------------------------------------
-
-    def _layout(
-        self, arguments: SampleArguments, tools: Instruments, size: tuple[int, int]
-    ) -> tuple[LayoutTrace, AttentionHooks, list[int]]:
-        unet = shared.sd_model.model.diffusion_model
-        trace = LayoutTrace(new_store(self.limits))
-        hooks = AttentionHooks(find_attention_layers(unet), tools.cursor, trace.attention, low_resolution_cells(*size))
-        kept = self.settings.attention_strength > 0
-        starts = [fraction_to_sigma(c.start, schedule_sigmas()) for c in self.settings.concepts]
-        layout = LayoutPass(
-            trace,
-            hooks if kept or self._by_attention else None,
-            record_from=max([*starts, self._level(TELLING_FROM)] if self._by_attention else starts),
-            self_until=self._self_until() if kept else float("inf"),
-            group_from=self._level(GROUPING_FROM) if self._by_attention else 0.0,
-        )
-        with progress.labelled("OMG layout pass"), hooks.recording() if layout.hooks else ExitStack():
-            trace.latent = run_layout(self.p, arguments, layout, tools)
-        store = trace.attention
-        logger.info(
-            "layout pass: %d denoiser calls, %d UNet rows; kept %.2f MB of x and denoised, %.2f MB of attention "
-            "(%.2f MB on the GPU, %.2f MB in RAM)",
-            len(trace.calls), tools.cursor.total, trace.nbytes / 2**20,
-            (store.device_bytes + store.ram_bytes) / 2**20, store.device_bytes / 2**20, store.ram_bytes / 2**20,
-        )  # fmt: skip
-        if store.dropped_cells is not None:
-            text = (
-                f"OMG: the memory limit was reached; attention maps of {store.dropped_cells} cells and more are not "
-                "kept, so the layout is held less firmly. Raise the limit in Settings > OMG."
-            )
-            logger.warning(text)
-            self.p.comment(text)
-        return trace, hooks, layout.grouped
 
     def _concept_run(self, concept_pass: ConceptPass, run: _Run, tools: Instruments) -> torch.Tensor:
         labels = [concept.label for concept in self.settings.concepts]
@@ -170,18 +169,21 @@ class Session:
     def _plan_windows(self, concept_pass: ConceptPass, concept: int) -> Sequence[Any]:
         return next(plan.windows for plan in concept_pass.plans if plan.concept == concept)
 
-    def _plans(self, size: tuple[int, int], device: torch.device) -> list[ConceptPlan]:
+    def _plans(
+        self, size: tuple[int, int], device: torch.device, problems: Sequence[Mapping[int, str]] = ()
+    ) -> list[ConceptPlan]:
         """Masks, windows and starts of all concepts; those that own nothing stop the generation or are left out."""
         masks = torch.stack([finished_masks(found, self.settings, size) for found in self.regions])  # (B, N, H, W)
         for image, of_image in enumerate(masks):
             for number in empty_concepts(of_image):
                 if number in self._left_out:
                     continue
+                why = problems[image].get(number, "nothing is left of it") if problems else "nothing is left of it"
                 self._missing(
                     number,
                     f"OMG, concept {self.settings.concepts[number].label!r}: no region was found for it in image "
-                    f"{image + 1} of the batch. Draw a box or paint its mask, try another seed, or let OMG go on "
-                    "without such a concept.",
+                    f"{image + 1} of the batch: {why}. Choose one on the layout board, draw a box or paint its mask, "
+                    "try another seed, or let OMG go on without such a concept.",
                     forget=False,
                 )
                 of_image[number] = 0
@@ -207,17 +209,29 @@ class Session:
                     self._missing(number, conds.missing_word(concept, prompt), forget=True)
 
     def _missing(self, number: int, text: str, *, forget: bool) -> None:
-        if self.settings.on_missing is OnMissing.STOP:
+        if self.settings.on_missing is OnMissing.STOP and not self.settings.layout_only:
             raise OmgError(text)
         if forget:
             self._left_out.add(number)
-        text = f"{text} Went on without it."
+        self._tell(f"{text} Went on without it.")
+
+    def _tell(self, text: str) -> None:
         logger.warning(text)
         self.p.comment(text)
 
+    def _tell_of(self, seen: Sequence[Seen]) -> None:
+        """More instances than concepts: whom nobody has stays as the layout drew it."""
+        for image, one in enumerate(seen):
+            for word in dict.fromkeys(one.instances[number].label for number in one.spare):
+                spare = sum(one.instances[number].label == word for number in one.spare)
+                everybody = sum(instance.label == word for instance in one.instances)
+                self._tell(
+                    f"OMG: image {image + 1} of the batch shows {everybody} {word!r}; {spare} of them belong to no "
+                    "concept and stay as in the layout. Who is who can be chosen on the layout board."
+                )
+
     def _concepts(self, frame: conds.PromptFrame) -> tuple[list[conds.ConceptWords], list[list[Any]]]:
         """Every concept's prompts and its loaded networks; what is wrong with them comes up before any sampling."""
-        self._check_words(frame)
         words = self._words(frame)
         return words, self.library.load([w.requests for w in words], [c.label for c in self.settings.concepts])
 
@@ -240,22 +254,11 @@ class Session:
         return hooks
 
     @property
-    def _by_attention(self) -> bool:
-        return any(c.mask_source is MaskSource.ATTENTION for c in self.settings.concepts)
+    def _is_ready(self) -> bool:
+        """Whether no layout pass is needed."""
+        return self.kept is not None and self.kept.trace is not None
 
-    def _self_until(self) -> float:
-        return self._level(self.settings.self_attention_end)
-
-    def _level(self, fraction: float) -> float:
-        return fraction_to_sigma(fraction, schedule_sigmas())
-
-    def _telling_calls(self, trace: LayoutTrace) -> list[int]:
-        """The kept calls that show where things are: at low noise, where there are such; early maps are noise."""
-        threshold = self._level(TELLING_FROM)
-        kept = trace.attention.calls()
-        return [call for call in kept if reached(trace.calls[call].sigma, threshold)] or kept
-
-    def _report(self, trace: LayoutTrace, concept_pass: ConceptPass, tools: Instruments) -> None:
+    def _report(self, concept_pass: ConceptPass, tools: Instruments) -> None:
         logger.info(
             "concept pass: %d denoiser calls, %d of them replayed; %d UNet rows in both passes",
             concept_pass.calls, concept_pass.replayed, tools.cursor.total,

@@ -17,6 +17,11 @@ OPTIONS: dict[str, tuple[int, str, str]] = {
         "OMG: main memory for the layout's attention, in MB",
         "beyond it a picture is drawn with less of the layout kept",
     ),
+    "omg_shelf_limit_mb": (
+        8192,
+        "OMG: main memory for the layouts on the board, in MB",
+        "older ones are made again when they are used",
+    ),
     "omg_rows_per_batch": (
         0,
         "OMG: UNet rows computed at once",

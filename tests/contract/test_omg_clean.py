@@ -55,10 +55,10 @@ def test_after_success() -> None:
 def _targets() -> dict[str, tuple[Any, str]]:
     """A function of ours in every hook and stage, to break one at a time."""
     from lib_omg.core import adapters, passes, store, windows
-    from lib_omg.host import conds, denoiser, layout, loras, pictures, runtime, session
+    from lib_omg.host import conds, denoiser, layout, limits, loras, pictures, runtime, session
 
     return {
-        "process: limits": (session.Limits, "from_opts"),
+        "process: limits": (limits.Limits, "from_opts"),
         "process: guard": (runtime, "_guard"),
         "before sampling": (runtime, "_take"),
         "first pass": (session.Session, "first_pass"),
@@ -66,7 +66,7 @@ def _targets() -> dict[str, tuple[Any, str]]:
         "layout: sampler": (layout.sd_samplers, "create_sampler"),
         "layout: call": (passes.LayoutPass, "call"),
         "layout: record hook": (store.AttentionStore, "add"),
-        "regions": (session, "find_regions"),
+        "regions": (session, "see"),
         "pictures": (pictures, "layout_pictures"),
         "text encoding": (conds, "encode"),
         "deltas": (loras, "unet_deltas"),

@@ -179,11 +179,10 @@ def test_a_late_start_finds_the_same_regions() -> None:
 
 
 def test_regions_use_self_attention_and_the_decoded_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib_omg.host import regions
-    from lib_omg.vision import attention_maps
+    from lib_omg.vision import attention_maps, attention_source
 
     cells, pictures = [], []
-    spread, refined = attention_maps.spread, regions.refined
+    spread, refined = attention_maps.spread, attention_source.refined
 
     def spreading(q: torch.Tensor, *args: Any) -> torch.Tensor:
         cells.append(len(q))
@@ -194,7 +193,7 @@ def test_regions_use_self_attention_and_the_decoded_layout(monkeypatch: pytest.M
         return refined(picture, rough)
 
     monkeypatch.setattr(attention_maps, "spread", spreading)
-    monkeypatch.setattr(regions, "refined", refining)
+    monkeypatch.setattr(attention_source, "refined", refining)
     omg = {"concepts": [concept("man"), concept("woman")], "show_pictures": True}
     run = harness.run(omg, steps=STEPS)
     assert cells

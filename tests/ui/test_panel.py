@@ -167,6 +167,7 @@ def test_the_settings_page(webui: SimpleNamespace) -> None:
     assert found == {
         "omg_vram_limit_mb": (1024, ("omg", "OMG")),
         "omg_ram_limit_mb": (4096, ("omg", "OMG")),
+        "omg_shelf_limit_mb": (8192, ("omg", "OMG")),
         "omg_rows_per_batch": (0, ("omg", "OMG")),
     }
     for option in webui.options.values():
