@@ -98,6 +98,7 @@ async function otherTexts(page, info) {
   assert.equal(await page.inputValue(input("concept2_lora", "input")), "gone", "a LoRA that is gone keeps its name");
   const toast = await page.locator(".toast-wrap").innerText();
   assert.match(toast, /concept 2: the LoRA 'gone' of this picture isn't there/, "and the user is told");
+  await assert.rejects(generate(page, 4), /the host shows: .*gone/, "without it no picture is drawn, and the page says why");
 }
 
 await open("panel", async (page) => {
