@@ -1,4 +1,4 @@
-"""Run by the WebUI before it starts: installs what requirements.txt names and the WebUI lacks (at present nothing)."""
+"""Run by the WebUI before it starts: installs what requirements.txt names and the WebUI lacks."""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ def test_as_shipped_calls_no_pip(launch: FakeLaunch) -> None:
     assert launch.pip_calls == []
 
 
-def test_as_shipped_needs_nothing_beyond_the_host() -> None:
-    assert install.read_requirements(install.REQUIREMENTS) == []
+def test_as_shipped_needs_segment_anything_alone() -> None:
+    assert install.read_requirements(install.REQUIREMENTS) == ["segment-anything"]
 
 
 def test_nothing_missing_calls_no_pip(launch: FakeLaunch, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 SECTION = ("omg", "OMG")
 
-OPTIONS: dict[str, tuple[int, str, str]] = {
+OPTIONS: dict[str, tuple[int | str, str, str]] = {
     "omg_vram_limit_mb": (
         1024,
         "OMG: graphics memory for the layout's attention, in MB",
@@ -27,8 +27,13 @@ OPTIONS: dict[str, tuple[int, str, str]] = {
         "OMG: UNet rows computed at once",
         "fewer need less memory and take longer; 0: as many as plain generation uses",
     ),
+    "omg_sam_file": (
+        "",
+        "OMG: Segment Anything's model file",
+        "a file's name in models/sam or in sd-webui-segment-anything's models/sam; empty: the smallest there",
+    ),
 }
-"""Name: (default, label, explanation). The names are kept in the user's config.json."""
+"""Name: (default, label, explanation). A number or a text, as its default. The names are kept in config.json."""
 
 
 def register_settings() -> None:
@@ -38,5 +43,6 @@ def register_settings() -> None:
 
     whole_number: dict[str, Any] = {"precision": 0, "minimum": 0}
     for name, (default, label, explanation) in OPTIONS.items():
-        option = shared.OptionInfo(default, label, gr.Number, whole_number, section=SECTION).info(explanation)
+        component, given = (gr.Textbox, {"max_lines": 1}) if isinstance(default, str) else (gr.Number, whole_number)
+        option = shared.OptionInfo(default, label, component, given, section=SECTION).info(explanation)
         shared.opts.add_option(name, option)

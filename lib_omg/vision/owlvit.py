@@ -159,13 +159,13 @@ class OwlVitSource:
         return model.to(self.device, self.dtype).eval().requires_grad_(False)
 
     def _inputs(self, model: Any, picture: torch.Tensor, words: Sequence[str]) -> dict[str, torch.Tensor]:
-        from transformers import CLIPTokenizerFast, OwlViTImageProcessor
+        from transformers import CLIPTokenizer, OwlViTImageProcessor
 
         try:
-            tokenizer = CLIPTokenizerFast.from_pretrained(self.folder, local_files_only=True)
+            tokenizer = CLIPTokenizer.from_pretrained(self.folder, local_files_only=True)
             has_own = (self.folder / "preprocessor_config.json").is_file()
             processor = OwlViTImageProcessor.from_pretrained(self.folder) if has_own else OwlViTImageProcessor()
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise SourceUnavailable(
                 f"The tokenizer of the OWL-ViT in {self.folder} (vocab.json, merges.txt) can't be used: {error}"
             ) from error

@@ -169,6 +169,7 @@ def test_the_settings_page(webui: SimpleNamespace) -> None:
         "omg_ram_limit_mb": (4096, ("omg", "OMG")),
         "omg_shelf_limit_mb": (8192, ("omg", "OMG")),
         "omg_rows_per_batch": (0, ("omg", "OMG")),
+        "omg_sam_file": ("", ("omg", "OMG")),
     }
     for option in webui.options.values():
         with gr.Blocks():
