@@ -1,4 +1,4 @@
-"""OWL-ViT of random weights: boxes and scores against transformers' own way; files that are missing or wrong; no network."""
+"""OWL-ViT of random weights: boxes and scores against transformers' own way; missing and wrong files; no network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import shutil
 import socket
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ ALL = Thresholds(0.0, 0.0)
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Nothing here may open a connection."""
     tried: list[Any] = []
 
@@ -40,7 +39,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: refuse(None, a))  # type: ignore[arg-type]
-    yield tried
+    return tried
 
 
 def write_tokenizer(folder: Path) -> None:

@@ -111,7 +111,8 @@ def rough_masks(truth: np.ndarray) -> torch.Tensor:
 
 def judged(scenes: Sequence[Scene], pictures: Sequence[np.ndarray], find: Find) -> dict[str, float]:
     """Mean IoU of those who touch nobody's outline, of the others, of all, and the share of all over 0.5."""
-    apart, overlapping = [], []
+    apart: list[float] = []
+    overlapping: list[float] = []
     for scene, image in zip(scenes, pictures, strict=True):
         truth = true_masks(scene)
         picture = torch.from_numpy(image).permute(2, 0, 1).float() / 255  # (H, W, 3) -> (3, H, W)
