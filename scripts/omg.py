@@ -7,10 +7,13 @@ from typing import Any
 from modules import script_callbacks, scripts
 
 # At the top: this extension's folder is on sys.path only while the WebUI loads this file.
+from lib_omg.host.cards import Cards
 from lib_omg.host.runtime import Runtime
+from lib_omg.ui.board import BoardCalls
 from lib_omg.ui.infotext import INFOTEXT_KEY, infotext_fields, to_infotext
 from lib_omg.ui.panel import build_panel, settings_from_args
 from lib_omg.ui.settings_page import register_settings
+from lib_omg.ui.tab import build_tab
 
 PANEL_ID = "txt2img_omg"
 """Every id in the panel begins with it. Kept in users' own styles and scripts, so it never changes."""
@@ -22,6 +25,8 @@ class OmgScript(scripts.Script):
     def __init__(self) -> None:
         super().__init__()
         self.runtime = Runtime(settings_from_args, lambda settings: {INFOTEXT_KEY: to_infotext(settings)})
+        self.board = BoardCalls(self.runtime.shelf)
+        self.cards = Cards()
 
     def title(self) -> str:
         """The name that API callers use."""
@@ -33,7 +38,7 @@ class OmgScript(scripts.Script):
 
     def ui(self, is_img2img: bool) -> list[Any]:
         """The panel's inputs in their order."""
-        panel = build_panel(PANEL_ID)
+        panel = build_panel(PANEL_ID, self.board.methods() | self.cards.methods())
         self.infotext_fields = infotext_fields(panel)
         self.paste_field_names: list[str] = []
         return panel.components
@@ -44,6 +49,7 @@ class OmgScript(scripts.Script):
 
     def process(self, p: Any, *args: Any) -> None:
         """Before the first batch."""
+        self.board.clicks.close()
         self.runtime.begin(p, args)
 
     def process_before_every_sampling(self, p: Any, *args: Any, **kwargs: Any) -> None:
@@ -56,3 +62,4 @@ class OmgScript(scripts.Script):
 
 
 script_callbacks.on_ui_settings(register_settings)
+script_callbacks.on_ui_tabs(build_tab)

@@ -12,6 +12,7 @@ from modules.processing import StableDiffusionProcessingTxt2Img
 
 from lib_omg.core.errors import OmgError
 
+from .kept_layouts import LayoutFolder
 from .layout import SampleArguments
 from .limits import Limits
 from .loras import LoraLibrary
@@ -41,7 +42,7 @@ class Runtime:
     read_settings: ReadSettings
     to_infotext: Callable[[OmgSettings], dict[str, str]]
     library: LoraLibrary = field(default_factory=LoraLibrary)
-    shelf: Shelf = field(default_factory=Shelf)
+    shelf: Shelf = field(default_factory=lambda: Shelf(LayoutFolder()))
     session: Session | None = None
 
     def prepare(self, p: Any, arguments: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -73,12 +73,19 @@ class KeptLayout:
 
 @dataclass
 class Shelf:
-    """The layouts of this run of the WebUI, the newest last."""
+    """The layouts of this run of the WebUI, the newest last, and those with a name of earlier runs before them.
 
+    Attributes:
+        disk: where layouts with a name are kept; None: nowhere.
+    """
+
+    disk: Disk | None = None
     _kept: dict[str, KeptLayout] = field(default_factory=dict)
+    _was_read: bool = False
 
     def add(self, layout: KeptLayout, limit_bytes: int) -> None:
         """Put a layout on the shelf; older ones let go of their traces beyond the limit, and the oldest go."""
+        self._read()
         self._kept[layout.id] = layout
         self.hold(limit_bytes)
         nameless = [one.id for one in self._kept.values() if not one.name]
@@ -99,6 +106,7 @@ class Shelf:
         Raises:
             OmgError: it isn't there.
         """
+        self._read()
         try:
             return self._kept[layout_id]
         except KeyError:
@@ -109,11 +117,48 @@ class Shelf:
 
     def all(self) -> list[KeptLayout]:
         """All layouts, the newest first."""
+        self._read()
         return list(reversed(self._kept.values()))
 
+    def name(self, layout: KeptLayout, name: str) -> None:
+        """Give a layout a name, by which it is kept on disk.
+
+        Raises:
+            OmgError: the disk refuses; the layout is as it was.
+        """
+        before, layout.name = layout.name, name
+        try:
+            if self.disk is not None:
+                self.disk.write(layout)
+        except OmgError:
+            layout.name = before
+            raise
+
     def remove(self, layout_id: str) -> None:
-        """Let a layout go; one that isn't there is gone already."""
-        self._kept.pop(layout_id, None)
+        """Let a layout go, on disk as well; one that isn't there is gone already."""
+        self._read()
+        if self._kept.pop(layout_id, None) is not None and self.disk is not None:
+            self.disk.delete(layout_id)
+
+    def _read(self) -> None:
+        """What is on disk, once it is asked for."""
+        if self._was_read or self.disk is None:
+            return
+        self._was_read = True
+        self._kept = {one.id: one for one in self.disk.read_all()} | self._kept
+
+
+class Disk(Protocol):
+    """Where layouts with a name outlive the WebUI."""
+
+    def write(self, layout: KeptLayout) -> None:
+        """Put a layout there, or put it there again. Raises OmgError where that fails."""
+
+    def read_all(self) -> list[KeptLayout]:
+        """All layouts, the oldest first."""
+
+    def delete(self, layout_id: str) -> None:
+        """Take a layout away; one that isn't there is gone already."""
 
 
 def fields_of(p: Any, index: int) -> dict[str, Any]:

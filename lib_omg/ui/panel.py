@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from lib_omg.core.settings import MAX_CONCEPTS
-from lib_omg.ui import loras
+from lib_omg.ui import channel, loras
 from lib_omg.ui.inputs import (
     ASSIGNMENTS,
     CONCEPT_DEFAULTS,
@@ -23,7 +23,11 @@ from lib_omg.ui.inputs import (
     VIEWS,
     key,
 )
+from lib_omg.ui.tab import OPEN_TAB_JS
 from lib_omg.ui.values import settings_from_args
+
+if TYPE_CHECKING:
+    from lib_omg.ui.channel import Method
 
 __all__ = ["Panel", "build_panel", "settings_from_args"]
 
@@ -61,11 +65,12 @@ class Panel:
         return list(self.inputs.values())
 
 
-def build_panel(elem_id: str) -> Panel:
+def build_panel(elem_id: str, methods: Mapping[str, Method] | None = None) -> Panel:
     """Draw the panel into the present gradio context.
 
     Args:
         elem_id: the accordion's id in the page; every input's id begins with it.
+        methods: what the page's scripts may call (see `channel`); None: a panel without the layout board.
     """
     from modules.ui_components import InputAccordion
 
@@ -79,13 +84,26 @@ def build_panel(elem_id: str) -> Panel:
                     concept = _Concept(elem_id, number)
                 inputs.update(concept.inputs)
                 toggles.append(concept.regions)
+        if methods is not None:
+            _board(elem_id)
         inputs.update(_picture_inputs(elem_id))
     sources = [inputs[key(number, "mask_source")] for number in range(1, MAX_CONCEPTS + 1)]
     # Opening the panel as well: a default of the user's own ("box") shows its input without a change.
     enabled.change(
         _show_regions, sources, [group for pair in toggles for group in pair], show_progress=False, queue=False
     )
-    return Panel({name: inputs[name] for name in NAMES})
+    panel = Panel({name: inputs[name] for name in NAMES})
+    if methods is not None:
+        channel.build(panel, methods)
+    return panel
+
+
+def _board(elem_id: str) -> None:
+    """The places that javascript/omg_board.js fills."""
+    with gr.Accordion("OMG layout board", open=False, elem_id=f"{elem_id}_board_fold"):
+        gr.HTML(f'<div id="{elem_id}_board"></div>')
+        opens = gr.Button("Open in the OMG tab", size="sm", elem_id=f"{elem_id}_open_tab")
+        opens.click(None, None, None, _js=OPEN_TAB_JS, queue=False)
 
 
 class _Concept:

@@ -213,8 +213,8 @@ def test_strokes_keep_their_place_on_a_picture_that_is_wide() -> None:
     strokes = Image.new("RGB", (128, 64))
     strokes.paste("white", (96, 0, 128, 16))  # left, top, right, bottom
     found = cells(painted_args(Image.new("RGB", (128, 64), "white"), strokes))
-    expected = np.zeros((32, 64))
-    expected[:8, 48:] = 1
+    expected = np.zeros((64, 128))
+    expected[:16, 96:] = 1
     np.testing.assert_array_equal(found, expected)
 
 
@@ -226,7 +226,10 @@ def test_strokes_over_a_restored_mask_add_to_it() -> None:
     strokes = Image.new("RGB", image.size)
     strokes.paste("white", (image.width - 64, 0, image.width, image.height))
     mask[:, -8:] = 1
-    np.testing.assert_array_equal(cells(painted_args(image, strokes, text)), mask)
+    found = cells(painted_args(image, strokes, text))
+    np.testing.assert_array_equal(
+        found, np.kron(mask, np.ones((4, 4))), "each cell is drawn as 8 x 8 px, and kept as 4 x 4"
+    )
 
 
 def test_strokes_over_another_picture_replace_a_restored_mask() -> None:
