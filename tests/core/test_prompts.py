@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_omg.core.prompts import alone_prompt, default_words, find_tokens, find_word, occurrences, scene_prompt
+from lib_omg.core.prompts import (
+    alone_prompt,
+    default_words,
+    find_tokens,
+    find_word,
+    occurrences,
+    scene_prompt,
+    surrounding_words,
+)
 
 
 def found(prompt: str, word: str) -> list[str]:
@@ -153,3 +161,19 @@ def test_find_tokens(tokens, word):
         if word and tokens[start:][: len(word)] == word:
             expected.append(tuple(start + k for k in range(len(word))))
     assert find_tokens(tokens, word) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "word", "turn", "words"),
+    [
+        ("a man in a red coat and a tall woman in the park", "man", 0, ["man", "red", "coat"]),
+        ("a man in a red coat and a tall woman in the park", "woman", 0, ["tall", "woman", "park"]),
+        ("old woman, young woman next to a dog", "woman", 0, ["old", "woman"]),
+        ("old woman, young woman next to a dog", "woman", 1, ["young", "woman"]),
+        ("old woman, young woman next to a dog", "woman", 7, ["young", "woman"]),
+        ("two women", "women", 1, ["two", "women"]),
+        ("two women", "man", 0, []),
+    ],
+)
+def test_words_around_a_class_word(prompt, word, turn, words):
+    assert surrounding_words(prompt, word, turn) == words

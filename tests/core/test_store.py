@@ -209,3 +209,18 @@ def test_clear_lets_everything_go():
     assert store.ram_bytes == store.device_bytes == 0
     store.add_context(5, "k1", 0, rows(5, 2, 1), rows(5, 2, 7))
     assert torch.equal(store.context(5, "k1"), rows(5, 2, 7)), "a context seen before counts as new"
+
+
+def test_a_store_of_some_rows_has_just_these_renumbered():
+    store = AttentionStore(0, 10**6)
+    for call in (0, 1):
+        store.add(call, "a", torch.arange(5.0)[:, None, None].expand(5, 4, C))
+    context = torch.rand(2, 3, 7), torch.rand(3, 3, 7)
+    store.add_context(0, "k", 0, context[0], torch.tensor([0.0, 1.0])[:, None, None].expand(2, 3, C))
+    store.add_context(0, "k", 2, context[1], torch.tensor([2.0, 3.0, 4.0])[:, None, None].expand(3, 3, C))
+    part = store.of_rows(1, 4)
+    assert part.get(1, "a")[:, 0, 0].tolist() == [1, 2, 3]
+    assert part.context(1, "k")[:, 0, 0].tolist() == [1, 2, 3]
+    assert counters_are_true(part)
+    store.clear()
+    assert part.get(0, "a") is not None, "its own copy"
