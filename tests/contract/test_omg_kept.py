@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import harness
@@ -82,7 +83,7 @@ def test_other_loras_weights_prompts_and_starts_cost_only_the_second_pass() -> N
             made.append(harness.latents({**omg, "layout": kept.id}, steps=STEPS))
         assert seen.layout == []
         assert torch.equal(made[-1], harness.latents(omg, steps=STEPS))
-    for one, other in zip(made, made[1:], strict=False):
+    for one, other in itertools.pairwise(made):
         assert not torch.equal(one, other)
 
 
