@@ -99,5 +99,5 @@ def _pixel_statistics(model: Any) -> None:
 def _mobile(state: Mapping[str, torch.Tensor]) -> Any:
     model = package(PACKAGES["mobile"]).sam_model_registry["vit_t"]()
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-    # into training and back: TinyViT computes its attention biases from the weights when it leaves training
-    return model.train().eval().requires_grad_(False)
+    # `eval` after loading: TinyViT computes its attention biases from the weights then
+    return model.eval().requires_grad_(False)

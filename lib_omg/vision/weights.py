@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +70,9 @@ def _read_torch(path: Path) -> object:
     # not torch.load, which the WebUI replaces by one that answers None to what it does not like
     from torch.serialization import load
 
-    return load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TypedStorage is deprecated")  # torch 2.1 warns of its own doing
+        return load(path, map_location="cpu", weights_only=True)
 
 
 def is_safetensors(path: Path) -> bool:

@@ -130,23 +130,25 @@ def test_what_is_not_open_says_so(file: SamFile) -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_network_is_gone_after(file: SamFile, fails: bool) -> None:
-    def use() -> weakref.ref[Any]:
-        with SamSession(file, "cpu") as session:
+    session = SamSession(file, "cpu")  # it stays; what it held must not
+
+    def use() -> list[weakref.ref[Any]]:
+        with session:
             session.set_picture(picture())
-            alive = weakref.ref(session._predictor.model)
-            kept.append((weakref.ref(session._predictor.features), alive))
+            references.extend(map(weakref.ref, (session._predictor.model, session._predictor.features)))
             if fails:
                 raise RuntimeError("in between")
-            return alive
+        return references
 
-    kept: list[tuple[Any, Any]] = []
+    references: list[weakref.ref[Any]] = []
     if fails:
         with pytest.raises(RuntimeError, match="in between"):
             use()
     else:
         use()
     gc.collect()
-    assert [reference() for reference in kept[0]] == [None, None]
+    assert [reference() for reference in references] == [None, None]
+    assert session.size is None
 
 
 def test_a_source_lets_go_after_an_error(file: SamFile, monkeypatch: pytest.MonkeyPatch) -> None:
