@@ -257,9 +257,10 @@
         });
         grid.addEventListener("keydown", (event) => {
             const step = STEPS[event.key];
-            if (!step || !event.target.closest(".omg-card")) return;
+            const node = event.target.closest(".omg-card");
+            if (!step || !node) return;
             const cards = shownCards();
-            const to = step(cards.indexOf(current), columns(cards), cards.length);
+            const to = step(cards.indexOf(node), columns(cards), cards.length);
             if (cards[to]) reach(cards[to], true);
             event.preventDefault();
         });

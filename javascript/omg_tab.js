@@ -27,6 +27,13 @@
         return parts.length > 0 && new RegExp(`(?<![\\p{L}\\p{N}_])${parts.join("\\s+")}(?![\\p{L}\\p{N}_])`, "iu").test(text);
     }
 
+    /** What is wrong with a concept's class word, which has to be in the prompt; "" if nothing is. */
+    function wordHint(concept, prompt) {
+        const word = concept.class_word?.trim() ?? "";
+        if (!word) return isFilledIn(concept) ? "Which word of the prompt is it? Write it as the class word." : "";
+        return prompt.trim() && !hasWord(prompt, word) ? `The prompt has no '${word}'.` : "";
+    }
+
     /**
      * Which trigger words an earlier LoRA put into each concept's prompt. Those that came with settings (PNG info, defaults)
      * are known by their LoRA and prompt changing together.
@@ -99,9 +106,9 @@
         const remove = button("✕", {title: "Take the LoRA out", id: id("remove"), aria: {label: `Concept ${number}: take the LoRA out`}}, "omg-icon");
         const body = make("div", "omg-slot-body", {id: id("body"), hidden: true},
             make("div", "omg-row", {}, labelled("class word", word), labelled("region from", source)),
-            hint, weight.field, labelled("prompt", prompt), tags, start.field);
+            weight.field, labelled("prompt", prompt), tags, start.field);
         const element = make("section", "omg-slot", {data: {number: String(number)}, aria: {label: `Concept ${number}`}},
-            make("div", "omg-slot-top", {}, head, remove), body);
+            make("div", "omg-slot-top", {}, head, remove), hint, body);
         element.style.setProperty("--omg-colour", colour(number));
         const inputs = [word, prompt, source, ...weight.inputs, ...start.inputs];
         return {number, element, head, body, remove, image, title, lora, hint, tags, inputs};
@@ -188,11 +195,10 @@
         }
 
         function drawHint(slot, concept) {
-            const word = concept.class_word?.trim() ?? "";
-            const prompt = omg.txt2img.get().Prompt ?? "";
-            const missing = Boolean(word && prompt.trim()) && !hasWord(prompt, word) && panel.get()[key(slot.number, "prompt_mode")] !== "whole prompt";
-            slot.hint.hidden = !missing;
-            slot.hint.textContent = missing ? `'${word}' isn't in the prompt.` : "";
+            const isWhole = panel.get()[key(slot.number, "prompt_mode")] === "whole prompt";
+            const text = isWhole ? "" : wordHint(concept, omg.txt2img.get().Prompt ?? "");
+            slot.hint.hidden = !text;
+            slot.hint.textContent = text;
         }
 
         function drawAll() {
@@ -367,8 +373,9 @@
     const GALLERY = "#txt2img_gallery_container";
     const last = (selector) => [...app().querySelectorAll(selector)].at(-1) ?? null;
 
-    /** The picture that txt2img draws or has drawn; a click on it goes there. */
-    function makeResult(element) {
+    /** The picture that txt2img draws or has drawn; a click on it goes there. What went wrong there is said here. */
+    function makeResult(element, say) {
+        let said = "";
         const label = make("span", "omg-label");
         const image = make("img", "", {alt: "what txt2img has drawn"});
         const picture = button("", {title: "Show in txt2img"}, "omg-picture");
@@ -382,6 +389,8 @@
             const progress = app().querySelector(`${GALLERY} .progress`)?.textContent.trim() ?? "";
             element.hidden = !source;
             if (source && image.src !== source) image.src = source;
+            const trouble = app().querySelector("#html_log_txt2img .error")?.textContent.trim() ?? "";
+            if (trouble !== said) say((said = trouble), true);
             label.textContent = preview || progress ? `txt2img draws... ${progress}` : "txt2img has drawn";
         };
     }
@@ -414,7 +423,7 @@
         });
         omg.txt2img.onChange(() => parts.slots.draw());
         omg.board?.mount?.(byId("omg_tab_board"), {});
-        const result = makeResult(byId("omg_tab_result"));
+        const result = makeResult(byId("omg_tab_result"), bar.say);
         let listed; // the model for which cards were listed
         const look = () => {
             if (!isSeen()) return;
@@ -430,7 +439,7 @@
         omg.tab.slots = parts.slots;
     }
 
-    omg.tab = {open, send, makePlaced, hasWord, isFilledIn, conceptOf};
+    omg.tab = {open, send, makePlaced, hasWord, wordHint, isFilledIn, conceptOf};
 
     if (typeof onUiLoaded === "function") onUiLoaded(mount);
 })();

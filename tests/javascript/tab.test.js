@@ -59,3 +59,12 @@ test("a concept is filled in by a word, a prompt or a LoRA, as on the server", (
     assert.equal(tab.isFilledIn({...empty, lora: null}), false);
     for (const more of [{class_word: "man"}, {prompt: "x"}, {lora: "ida"}]) assert.equal(tab.isFilledIn({...empty, ...more}), true);
 });
+
+test("a class word that is missing, or not in the prompt, is told", () => {
+    const hint = (word, lora, prompt) => tab.wordHint({class_word: word, lora, prompt: ""}, prompt);
+    assert.match(hint("", "ida", "a woman"), /Which word/);
+    assert.match(hint("man", "ida", "a woman"), /no 'man'/);
+    assert.equal(hint("woman", "ida", "a woman"), "");
+    assert.equal(hint("", "None", "a woman"), "", "an empty concept");
+    assert.equal(hint("woman", "ida", " "), "", "the prompt is still to be written");
+});
