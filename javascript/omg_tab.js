@@ -400,6 +400,20 @@
     const isSeen = () => byId("omg_tab")?.offsetParent !== null;
     const loadedModel = () => omg.txt2img.get().Model;
 
+    /** The layout board here and in the panel. A concept chosen there is chosen here. */
+    function mountBoards(slots) {
+        for (const id of ["omg_tab_board", "txt2img_omg_board"]) {
+            const place = byId(id);
+            if (place && !place.childElementCount) omg.board?.mount(place);
+        }
+        let before = omg.board?.state?.chosen ?? null;
+        omg.board?.store?.subscribe(() => {
+            const {chosen} = omg.board.state;
+            if (chosen !== null && chosen !== before && chosen + 1 !== slots.chosen()) slots.choose(chosen + 1, true);
+            before = chosen;
+        });
+    }
+
     /** Fill the tab's places. Lists are asked for when it is first seen, and when another model is loaded. */
     function mount() {
         if (!byId("omg_tab") || byId("omg_tab").dataset.mounted) return;
@@ -420,9 +434,9 @@
         panel.ready.then(() => {
             parts.slots.fit();
             parts.slots.draw();
+            mountBoards(parts.slots);
         });
         omg.txt2img.onChange(() => parts.slots.draw());
-        omg.board?.mount?.(byId("omg_tab_board"), {});
         const result = makeResult(byId("omg_tab_result"), bar.say);
         let listed; // the model for which cards were listed
         const look = () => {
