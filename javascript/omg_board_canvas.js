@@ -4,13 +4,15 @@
     const TINT = 0.34;
     const FONT = '600 13px "Source Sans Pro", ui-sans-serif, system-ui, sans-serif';
     const BADGE_PX = 22;
+    const MOST_PIXELS = 1600;
 
     /** Pixels on the page to fractions of the picture; `rect` is the canvas's place on the page. */
     const toFraction = (rect, x, y) => [(x - rect.left) / rect.width, (y - rect.top) / rect.height];
 
-    /** Give the canvas as many pixels as the screen has for it. Returns {width, height, ratio} in CSS pixels. */
-    function fit(canvas, ratio = globalThis.devicePixelRatio || 1) {
+    /** Give the canvas as many pixels as the screen has for it, within reason. Returns {width, height, ratio} in CSS pixels. */
+    function fit(canvas, screen = globalThis.devicePixelRatio || 1) {
         const {width, height} = canvas.getBoundingClientRect();
+        const ratio = Math.max(1, Math.min(screen, MOST_PIXELS / Math.max(width, height, 1)));
         const [columns, rows] = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
         if (canvas.width !== columns) canvas.width = columns;
         if (canvas.height !== rows) canvas.height = rows;
@@ -50,36 +52,26 @@
         return Object.assign(document.createElement("canvas"), {width, height});
     }
 
-    /** Everybody's cells in their colours, a pixel a cell. */
-    function tintOf(cells, {height, width}, concepts) {
-        const canvas = canvasOf(width, height);
-        const context = canvas.getContext("2d");
-        const image = context.createImageData(width, height);
-        const colours = Object.fromEntries(concepts.map(({slot, colour}) => [slot + 1, colour]));
-        cells.forEach((owner, at) => {
-            if (owner) image.data.set([...colours[owner], 255], at * 4);
-        });
-        context.putImageData(image, 0, 0);
-        return canvas;
-    }
-
-    // What is drawn of a content, kept while it stays: an ownership's tint, the seen and the hidden part of every region.
-    let drawn = {};
+    // What is drawn of a content, kept while it stays: the seen and the hidden part of every region, those behind first.
+    let parts = {};
 
     function partsOf(state) {
         const {layout, concepts} = state;
         const content = omg.boardState.contentOf(state);
-        if (drawn.content === content && drawn.layout === layout && drawn.concepts === concepts) return drawn;
+        if (parts.content === content && parts.layout === layout && parts.concepts === concepts) return parts;
         const cells = omg.boardState.ownership(state);
         const {height, width} = layout.grid;
         const regions = omg.boardState.order(state).reverse().flatMap((slot) => {
             const whole = omg.boardState.region(state, slot);
             if (!whole) return [];
             const seen = omg.masks.make(height, width, whole.cells.map((cell, at) => (cell && cells[at] === slot + 1 ? 1 : 0)));
-            return [{slot, seen, hidden: omg.masks.equal(whole, seen) ? null : omg.masks.subtract(whole, seen), whole}];
+            const isWhole = omg.masks.equal(whole, seen);
+            const {colour} = concepts.find((one) => one.slot === slot);
+            // A whole region is the same mask as before, whose outline is known.
+            return [{slot, colour, whole, seen: isWhole ? whole : seen, hidden: isWhole ? null : omg.masks.subtract(whole, seen)}];
         });
-        drawn = {content, layout, concepts, tint: tintOf(cells, layout.grid, concepts), regions};
-        return drawn;
+        parts = {content, layout, concepts, regions};
+        return parts;
     }
 
     function strokeMask(context, size, mask, {colour, line, dash = [], casing = 2}) {
@@ -102,12 +94,35 @@
         context.fill(scaledPath(mask, size), "evenodd");
     }
 
-    function drawPicture(context, size, scene) {
+    function drawPicture(context, size, {picture, cells}) {
         context.imageSmoothingEnabled = true;
         context.imageSmoothingQuality = "high";
-        if (scene.picture) context.drawImage(scene.picture, 0, 0, size.width, size.height);
-        context.fillStyle = scene.cells ? "rgba(0, 0, 0, 0.55)" : "rgba(0, 0, 0, 0.14)";
+        if (picture) context.drawImage(picture, 0, 0, size.width, size.height);
+        context.fillStyle = cells ? "rgba(0, 0, 0, 0.55)" : "rgba(0, 0, 0, 0.14)";
         context.fillRect(0, 0, size.width, size.height);
+    }
+
+    // Layers of a canvas that stay the same from frame to frame: name -> {canvas, told}.
+    const layers = new WeakMap();
+
+    /** Put a layer onto a canvas; it is drawn anew where what it shows (`told`, a list) or its size has changed. */
+    function layer(context, size, name, told, drawing) {
+        const {canvas} = context;
+        if (!layers.has(canvas)) layers.set(canvas, {});
+        const all = layers.get(canvas);
+        const shown = [canvas.width, canvas.height, ...told];
+        if (!all[name]?.told.every((one, at) => one === shown[at])) {
+            const own = all[name]?.canvas ?? canvasOf(1, 1);
+            Object.assign(own, {width: canvas.width, height: canvas.height});
+            const inner = own.getContext("2d");
+            inner.setTransform(size.ratio, 0, 0, size.ratio, 0, 0);
+            drawing(inner);
+            all[name] = {canvas: own, told: shown};
+        }
+        context.save();
+        context.setTransform(1, 0, 0, 1, 0, 0);
+        context.drawImage(all[name].canvas, 0, 0);
+        context.restore();
     }
 
     /** A grey mask in a concept's colour, as see-through as the mask is dark. */
@@ -131,20 +146,24 @@
         context.globalAlpha = 1;
     }
 
-    function drawRegions(context, size, scene) {
-        const {state} = scene;
-        const {tint, regions} = partsOf(state);
-        context.globalAlpha = TINT;
-        context.drawImage(tint, 0, 0, size.width, size.height);
-        context.globalAlpha = 1;
+    function drawRegions(context, size, state) {
+        const {regions} = partsOf(state);
+        for (const {seen, colour} of regions) fillMask(context, size, seen, omg.boardParts.css(colour, TINT));
         state.layout.instances.forEach((instance, number) => {
             if (omg.boardState.ownerOf(state, number) === null) strokeMask(context, size, instance.mask, {colour: "#fff", line: 1.5, dash: [5, 4]});
         });
-        for (const {slot, seen, hidden} of regions) {
-            const colour = omg.boardParts.css(state.concepts.find((one) => one.slot === slot).colour);
-            if (hidden) strokeMask(context, size, hidden, {colour, line: 1.5, dash: [3, 3], casing: 0});
-            strokeMask(context, size, seen, {colour, line: slot === state.chosen ? 3.5 : 2});
+        for (const {slot, seen, hidden, colour} of regions) {
+            if (hidden) strokeMask(context, size, hidden, {colour: omg.boardParts.css(colour), line: 1.5, dash: [3, 3], casing: 0});
+            strokeMask(context, size, seen, {colour: omg.boardParts.css(colour), line: slot === state.chosen ? 3.5 : 2});
         }
+    }
+
+    /** The picture, and over it the regions or the masks at latent size. */
+    function drawBase(context, size, scene) {
+        const {state, picture, cells} = scene;
+        layer(context, size, "picture", [picture, Boolean(cells)], (inner) => drawPicture(inner, size, scene));
+        if (cells) drawCells(context, size, cells);
+        else drawRegions(context, size, state);
     }
 
     function drawFocus(context, size, scene) {
@@ -161,11 +180,10 @@
         const {state} = scene;
         const {regions} = partsOf(state);
         const {conceptName, instanceName} = omg.boardWords;
-        const taken = regions.map(({slot, seen, whole}) => {
-            const owner = omg.boardState.contentOf(state).owners[slot];
-            const {colour} = state.concepts.find((one) => one.slot === slot);
-            return {slot, instance: owner, at: anchorOf(seen) ?? anchorOf(whole), text: `${slot + 1} ${conceptName(state, slot)}`, colour};
-        });
+        const {owners} = omg.boardState.contentOf(state);
+        const taken = regions.map(({slot, seen, whole, colour}) => (
+            {slot, instance: owners[slot], at: anchorOf(seen) ?? anchorOf(whole), text: `${slot + 1} ${conceptName(state, slot)}`, colour}
+        ));
         const free = state.layout.instances.flatMap((instance, number) =>
             omg.boardState.ownerOf(state, number) === null
                 ? [{slot: null, instance: number, at: anchorOf(instance.mask), text: instanceName(state.layout, number), colour: null}]
@@ -269,12 +287,10 @@
         context.setTransform(size.ratio, 0, 0, size.ratio, 0, 0);
         context.clearRect(0, 0, size.width, size.height);
         if (!scene.state.layout) return [];
-        drawPicture(context, size, scene);
-        if (scene.cells) drawCells(context, size, scene.cells);
-        else {
-            drawRegions(context, size, scene);
-            drawFocus(context, size, scene);
-        }
+        const {state, picture, cells} = scene;
+        const told = [picture, cells, state.layout, state.concepts, state.chosen, omg.boardState.contentOf(state)];
+        layer(context, size, "base", told, (inner) => drawBase(inner, size, scene));
+        if (!cells) drawFocus(context, size, scene);
         const places = scene.isBusy ? [] : drawNames(context, size, scene); // names would jump about while one draws
         drawTools(context, size, scene);
         return places;

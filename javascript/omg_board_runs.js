@@ -65,7 +65,7 @@
                 const pressed = omg.boardFields.only(this.page.readFields());
                 await store.writeNothing();
                 // What was said of one layout doesn't hold for the next.
-                const reset = store.adopted && layout ? omg.boardWords.patchWithout(layout) : {layout: ""};
+                const reset = store.adopted && layout ? omg.boardWords.patchWithout(layout, store.state.concepts) : {layout: ""};
                 try {
                     await panel.set(omg.boardStore.news({...reset, enabled: true, layout_only: true}, panel.get()));
                     const id = await this.run(() => panel.set({layout_only: false}));

@@ -33,24 +33,27 @@
             const {layout, history} = this.store.state;
             if (!layout) return;
             this.boards.delete(layout.id);
-            this.boards.set(layout.id, {history, pressed: this.pressed});
+            const slots = this.store.state.concepts.map(({slot}) => slot).join();
+            this.boards.set(layout.id, {history, pressed: this.pressed, slots});
             if (this.boards.size > MOST_BOARDS) this.boards.delete(this.boards.keys().next().value);
         }
 
         /**
          * Show a layout.
          *
-         * @param how {adopt: tell the panel to use it, pressed: txt2img's fields when it was made, content(layout): who is who}
+         * @param how {adopt: tell the panel to use it, pressed: txt2img's fields when it was made, content(layout): who is who,
+         *     isRecalled: the panel is about to get its settings}
          * @returns the layout; null if it couldn't be had: the user is told, the board stays as it is.
          */
-        use(id, {adopt = true, pressed = null, content = null} = {}) {
+        use(id, {adopt = true, pressed = null, content = null, isRecalled = false} = {}) {
             const turn = ++this.asked;
             const {store} = this;
             store.runs.seen = id;
             return store.trying(async () => {
                 const layout = await omg.boardState.prepare(await store.env.call("layout.get", {id}));
-                const stowed = this.boards.get(id);
-                const who = await (content ? content(layout) : this.contentOf(layout));
+                const concepts = isRecalled && layout.kept ? omg.boardState.conceptsFrom(layout.settings ?? {}) : store.state.concepts;
+                const stowed = this.stowed(layout, concepts);
+                const who = await (content ? content(layout) : this.contentOf(layout, concepts));
                 if (turn !== this.asked) return null;
                 this.stow();
                 store.state = omg.boardState.withLayout(store.state, layout, who);
@@ -67,9 +70,15 @@
             });
         }
 
-        contentOf(layout) {
+        /** The board as this page left it, if the panel's concepts are where they were. */
+        stowed(layout, concepts) {
+            const found = this.boards.get(layout.id);
+            return found?.slots === concepts.map(({slot}) => slot).join() ? found : null;
+        }
+
+        contentOf(layout, concepts) {
             const {fromJson, contentOfRun} = omg.boardWords;
-            return layout.board ? fromJson(layout, layout.board) : contentOfRun(layout, this.store.state.concepts);
+            return layout.board ? fromJson(layout, layout.board, concepts) : contentOfRun(layout, concepts);
         }
 
         greet() {
@@ -78,6 +87,7 @@
             if (!instances.length) this.store.say("Nobody was found in this layout. Paint, or draw a box, for every concept.");
             else if (!state.concepts.length) this.store.say("Fill in a concept (class word and LoRA), then say here who it is.");
             else if (!adopted) this.store.say("The last layout. It is used once you change something here or press Generate.");
+            else if (state.layout.ready === false) this.store.say("Its first pass is computed once more when you press Generate, then it is there again.");
             else this.store.say("Click somebody to say who it is. Generate then draws the second pass alone.");
         }
 
@@ -116,7 +126,7 @@
             if (!layout) return;
             this.stow();
             this.asked++;
-            const reset = store.adopted ? omg.boardWords.patchWithout(layout) : {layout: ""};
+            const reset = store.adopted ? omg.boardWords.patchWithout(layout, store.state.concepts) : {layout: ""};
             store.adopted = false;
             store.state = omg.boardState.withLayout(store.state, null);
             store.final = null;
@@ -171,24 +181,25 @@
             const {store} = this;
             const {panel, page} = store.env;
             if (id === store.state.layout?.id && store.adopted) return;
+            if (store.busy) {
+                store.say(`${store.busy} Choose another layout afterwards.`, "busy");
+                return;
+            }
             await store.writes;
             const before = {
                 id: store.state.layout?.id, adopted: store.adopted, values: panel.get(), fields: omg.boardFields.only(page.readFields()),
             };
-            const layout = await this.use(id, {adopt: false});
+            const layout = await this.use(id, {adopt: false, isRecalled: true});
             if (!layout) return;
             const differ = omg.boardFields.differing(this.fields(), before.fields);
             if (differ.length || String(before.fields.Seed) !== String(layout.seed)) await this.writeFields(this.fields());
             const settings = layout.kept ? this.settingsOf(layout, before.values) : {};
-            const said = store.status;
             store.adopted = true;
-            await store.trying(async () => {
-                if (Object.keys(settings).length) await panel.set(settings);
-                store.refreshConcepts();
-                await store.write();
-            });
+            await this.writeSettings(settings);
+            store.refreshConcepts();
+            await store.write();
             this.checkFields();
-            if (store.status === said && said.kind !== "error") this.greet();
+            if (store.status.kind !== "error") this.greet();
             if (differ.length || Object.keys(settings).length) this.offerBack(layout, before, Object.keys(settings).length > 0);
         }
 
@@ -197,6 +208,14 @@
                 ([name]) => name in values && !name.endsWith("_picture") && name !== "layout",
             );
             return omg.boardStore.news(Object.fromEntries(known), values);
+        }
+
+        /** Set the panel; what one input doesn't take (a LoRA that is gone) is told and doesn't keep the others from theirs. */
+        async writeSettings(settings) {
+            const {panel} = this.store.env;
+            const set = Object.entries(settings).map(([name, value]) => panel.set({[name]: value}));
+            const failed = (await Promise.allSettled(set)).filter(({status}) => status === "rejected");
+            if (failed.length) this.store.say(failed.map(({reason}) => reason.message).join(" "), "error");
         }
 
         offerBack(layout, before, isPanel) {
@@ -219,10 +238,7 @@
             }
             store.adopted = before.adopted;
             await this.writeFields(before.fields);
-            await store.trying(() => {
-                const changes = omg.boardStore.news(before.values, store.env.panel.get());
-                return Object.keys(changes).length ? store.env.panel.set(changes) : null;
-            });
+            await this.writeSettings(omg.boardStore.news(before.values, store.env.panel.get()));
             store.refreshConcepts();
             this.checkFields();
             store.say("Taken back.");

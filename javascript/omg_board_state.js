@@ -81,9 +81,8 @@
         const {height, width} = state.layout.grid;
         const cells = new Uint8Array(height * width);
         for (const slot of order(state).reverse()) {
-            region(state, slot)?.cells.forEach((cell, at) => {
-                if (cell) cells[at] = slot + 1;
-            });
+            const mask = region(state, slot);
+            for (let at = 0; mask && at < cells.length; at++) if (mask.cells[at]) cells[at] = slot + 1;
         }
         return cells;
     }

@@ -90,7 +90,6 @@
             const isErasing = event.button === RIGHT_BUTTON || event.button === ERASER_BUTTON;
             if (!this.state.layout || this.gesture || (event.button > 0 && !isErasing)) return;
             if (isErasing && this.tool === "pick") return;
-            this.view.canvas.focus({preventScroll: true});
             this.view.isFocusShown = false;
             const at = this.at(event);
             this.gesture = {pointer: event.pointerId, start: at, at, x: event.clientX, y: event.clientY, time: event.timeStamp, isErasing};
@@ -123,8 +122,11 @@
             const isDrawing = this.tool === "brush" || this.tool === "erase";
             this.cursor = isDrawing && event.pointerType !== "touch" ? at : null;
             const {gesture} = this;
-            if (!gesture) this.view.hover = this.tool === "pick" ? this.instanceAt(event) : null;
-            else if (gesture.pointer === event.pointerId) {
+            if (!gesture) {
+                const hover = this.tool === "pick" && this.state.layout ? this.instanceAt(event) : null;
+                if (hover === this.view.hover && !isDrawing) return;
+                this.view.hover = hover;
+            } else if (gesture.pointer === event.pointerId) {
                 if (isDrawing) (event.getCoalescedEvents?.() ?? [event]).concat(event).forEach((one) => this.paint(this.at(one)));
                 if (gesture.box) gesture.box = [...gesture.start, ...at];
                 const isFar = Math.hypot(event.clientX - gesture.x, event.clientY - gesture.y) > DRAG_PX;

@@ -98,6 +98,7 @@
             set(this.layoutButton, "disabled", Boolean(busy));
             set(this.generateButton, "disabled", Boolean(busy) || !layout);
             set(this.letGoButton, "hidden", !layout);
+            set(this.letGoButton, "disabled", Boolean(busy));
             const size = layout ? `Seed ${layout.seed} · ${layout.width} × ${layout.height}` : "";
             set(this.which, "textContent", layout ? `${layout.name ? `${layout.name} · ` : ""}${size}${adopted ? "" : " · not in use"}` : "");
             this.updateTools();

@@ -89,26 +89,52 @@
         return out;
     }
 
-    /** Where the concepts are, as `masks.final` wants it: {instance, mask, depth, mask_source, box} each. */
+    /** Where the concepts are, as `masks.final` wants it: {class_word, instance, mask, depth, mask_source, box} each. */
     async function places(state, values = {}) {
         const said = {...values, ...(await patch(state, values))};
-        return state.concepts.map(({slot}) => {
+        return state.concepts.map(({slot, word}) => {
             const value = (name) => said[state_().key(slot, name)] ?? "";
             const instance = value("instance") === "" ? null : Number(value("instance"));
-            return {instance, mask: value("mask"), depth: Number(value("depth")) || 0, mask_source: value("mask_source"), box: boxFrom(value("box"))};
+            const depth = Number(value("depth")) || 0;
+            return {class_word: word, instance, mask: value("mask"), depth, mask_source: value("mask_source"), box: boxFrom(value("box"))};
         });
     }
 
     /** The panel's values without the board: those that the layout's own run had. */
-    function patchWithout(layout) {
+    function patchWithout(layout, concepts = []) {
         const out = {layout: ""};
         const names = {mask_source: state_().FOUND, mask: "", box: "", depth: 0};
+        const own = ownSlots(layout, concepts);
+        const inUse = slotsNow(layout, concepts);
         for (let slot = 0; slot < state_().SLOTS; slot++) {
+            const was = own[inUse.indexOf(slot)];
             for (const [name, value] of Object.entries(names)) {
-                const key = state_().key(slot, name);
-                out[key] = layout?.settings?.[key] ?? value;
+                out[state_().key(slot, name)] = layout.settings?.[state_().key(was, name)] ?? value;
             }
             out[state_().key(slot, "instance")] = "";
+        }
+        return out;
+    }
+
+    // A run's settings count its concepts one after the other; the panel may have left one between them empty.
+
+    /** Slots of the concepts in the layout's own settings. */
+    const ownSlots = (layout, concepts) => (layout.settings ? state_().conceptsFrom(layout.settings) : concepts).map(({slot}) => slot);
+
+    /** The slots where the panel has the same concepts now; those of the settings if it has others. */
+    function slotsNow(layout, concepts) {
+        const words = (list) => list.map(({word}) => word).join("\n");
+        const isSame = layout.settings && words(state_().conceptsFrom(layout.settings)) === words(concepts);
+        return isSame ? concepts.map(({slot}) => slot) : ownSlots(layout, concepts);
+    }
+
+    /** A content with what is at the slots of one list at those of another. */
+    function moved(content, from, to) {
+        const out = state_().emptyContent();
+        for (const [name, list] of Object.entries(out)) {
+            to.forEach((slot, at) => {
+                if (from[at] !== undefined) list[slot] = content[name][from[at]];
+            });
         }
         return out;
     }
@@ -135,18 +161,17 @@
         return fitting && !omg.masks.isEmpty(fitting) ? fitting : null;
     }
 
-    /** The content with which a layout's own run assigned its concepts. */
+    /** The content with which a layout's own run assigned its concepts, for those in the panel now. */
     async function contentOfRun(layout, concepts) {
-        const settings = layout.settings ?? {};
-        const content = await contentFromPanel(layout, settings);
-        const filled = layout.settings ? state_().conceptsFrom(settings) : concepts;
+        const content = await contentFromPanel(layout, layout.settings ?? {});
+        const own = ownSlots(layout, concepts);
         content.owners = content.owners.map(() => null);
-        filled.forEach(({slot}, place) => {
+        own.forEach((slot, place) => {
             const owner = layout.owners?.[place] ?? null;
-            const free = layout.instances[owner] && !content.owners.includes(owner);
-            if (free && !content.edits[slot] && !content.boxes[slot]) content.owners[slot] = owner;
+            const isFree = layout.instances[owner] && !content.owners.includes(owner);
+            if (isFree && !content.edits[slot] && !content.boxes[slot]) content.owners[slot] = owner;
         });
-        return content;
+        return moved(content, own, slotsNow(layout, concepts));
     }
 
     // ---- kept layouts
@@ -155,11 +180,11 @@
     async function toJson(state, pressed) {
         const {owners, edits, boxes, points, depths} = state_().contentOf(state);
         const packed = await Promise.all(edits.map((mask) => (mask ? omg.masks.pack(mask) : null)));
-        return {version: 1, owners, edits: packed, boxes, points, depths, pressed: pressed ?? null};
+        return {version: 1, slots: state.concepts.map(({slot}) => slot), owners, edits: packed, boxes, points, depths, pressed: pressed ?? null};
     }
 
-    /** The content of a kept board; what is damaged or doesn't fit is left out. */
-    async function fromJson(layout, board) {
+    /** The content of a kept board, for the concepts in the panel now; what is damaged or doesn't fit is left out. */
+    async function fromJson(layout, board, concepts) {
         const content = state_().emptyContent();
         for (let slot = 0; slot < state_().SLOTS; slot++) {
             const owner = board.owners?.[slot];
@@ -169,10 +194,11 @@
             content.points[slot] = Array.isArray(board.points?.[slot]) ? board.points[slot] : [];
             content.depths[slot] = Number.isInteger(board.depths?.[slot]) ? board.depths[slot] : 0;
         }
-        return content;
+        const slots = Array.isArray(board.slots) ? board.slots.filter((slot) => slot in content.owners) : [];
+        return slots.length ? moved(content, slots, slotsNow(layout, concepts)) : content;
     }
 
     omg.boardWords = {
-        conceptName, instanceName, where, news, frontToBack, patch, places, patchWithout, contentFromPanel, contentOfRun, toJson, fromJson,
+        conceptName, instanceName, where, news, frontToBack, patch, places, patchWithout, contentFromPanel, contentOfRun, slotsNow, toJson, fromJson,
     };
 })();

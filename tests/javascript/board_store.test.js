@@ -198,6 +198,26 @@ test("a kept layout brings its settings and fields, and all can be taken back", 
     assert.deepEqual([world_.fields.Prompt, world_.fields.Seed], ["something else", 9]);
 });
 
+test("a LoRA that is gone is told, and all else of a kept layout comes", async () => {
+    const world_ = await world();
+    const {store, values} = world_;
+    Object.assign(values, {concept1_lora: "None", feather_px: 3});
+    await store.shelf.use("l2");
+    click(store, 1, 0);
+    await store.shelf.keep("mine");
+    Object.assign(world_.layouts.l2.settings, {concept1_lora: "gone"});
+    values.feather_px = 8;
+    const {set} = store.env.panel;
+    store.env.panel.set = async (changes) => {
+        if (changes.concept1_lora === "gone") throw new Error("Concept 1 LoRA: found gone");
+        return set(changes);
+    };
+    await store.shelf.use("l1");
+    await store.shelf.recall("l2");
+    assert.deepEqual([store.status.kind, store.status.text], ["error", "Concept 1 LoRA: found gone"]);
+    assert.deepEqual([values.feather_px, values.layout, values.concept1_instance], [3, "l2", "1"]);
+});
+
 test("errors of the channel are told, and the name that was typed isn't needed again", async () => {
     const world_ = await world();
     const {store} = world_;

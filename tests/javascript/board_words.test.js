@@ -63,29 +63,37 @@ test("a concept without a class word gets its instance as a painting", async () 
 
 test("masks.final is asked with numbers and boxes", async () => {
     const [found, painted, box, free] = await W().places(await mixed());
-    assert.deepEqual(found, {instance: 2, mask: "", depth: 0, mask_source: "attention", box: null});
+    assert.deepEqual(found, {class_word: "woman", instance: 2, mask: "", depth: 0, mask_source: "attention", box: null});
     assert.deepEqual([painted.instance, painted.mask.slice(0, 11)], [null, "bits:48x64:"]);
-    assert.deepEqual(box, {instance: null, mask: "", depth: 3, mask_source: "box", box: [0.1, 0.2, 0.5, 0.75]});
+    assert.deepEqual(box, {class_word: "woman", instance: null, mask: "", depth: 3, mask_source: "box", box: [0.1, 0.2, 0.5, 0.75]});
     assert.deepEqual([free.instance, free.depth], [null, 2]);
 });
 
 test("a run's owners are of the concepts that its settings fill in", async () => {
+    // As the server tells them: one after the other.
     const settings = {
-        concept2_class_word: "woman", concept4_class_word: "woman", concept5_class_word: "woman",
-        concept4_mask_source: "box", concept4_box: "0, 0, 0.5, 1", concept2_depth: 3,
+        concept1_class_word: "woman", concept2_class_word: "dog", concept3_class_word: "woman",
+        concept2_mask_source: "box", concept2_box: "0, 0, 0.5, 1", concept1_depth: 3,
     };
     const state = await board({settings, owners: [1, 0, 0]});
-    const content = await W().contentOfRun(state.layout, []);
-    assert.deepEqual(content.owners, [null, 1, null, null, 0]);
-    assert.deepEqual(content.boxes[3], [0, 0, 0.5, 1]);
-    assert.deepEqual(content.depths, [0, 3, 0, 0, 0]);
+    const content = await W().contentOfRun(state.layout, concepts(2));
+    assert.deepEqual(content.owners, [1, null, 0, null, null]);
+    assert.deepEqual(content.boxes[1], [0, 0, 0.5, 1]);
+    assert.deepEqual(content.depths, [3, 0, 0, 0, 0]);
+    // In the panel concept 3 is empty.
+    const inPanel = [[1, "woman"], [3, "dog"], [4, "woman"]].map(([slot, word]) => ({slot, word, label: word}));
+    const spread = await W().contentOfRun(state.layout, inPanel);
+    assert.deepEqual([spread.owners, spread.depths], [[null, 1, null, null, 0], [0, 3, 0, 0, 0]]);
+    assert.deepEqual(spread.boxes[3], [0, 0, 0.5, 1]);
+    const without = W().patchWithout(state.layout, inPanel);
+    assert.deepEqual([without.concept4_mask_source, without.concept4_box, without.concept2_depth, without.concept1_depth], ["box", "0, 0, 0.5, 1", 3, 0]);
     const bare = await board({owners: [9, 1]});
     assert.deepEqual((await W().contentOfRun(bare.layout, concepts(2))).owners, [null, 1, null, null, null]);
 });
 
 test("letting go gives back what the layout's run had", async () => {
-    const state = await board({settings: {concept1_mask_source: "box", concept1_box: "0, 0, 1, 1", concept1_instance: "2"}});
-    const told = W().patchWithout(state.layout);
+    const state = await board({settings: {concept1_class_word: "a", concept1_mask_source: "box", concept1_box: "0, 0, 1, 1", concept1_instance: "2"}});
+    const told = W().patchWithout(state.layout, concepts(1));
     assert.deepEqual([told.layout, told.concept1_mask_source, told.concept1_box, told.concept1_instance], ["", "box", "0, 0, 1, 1", ""]);
     assert.deepEqual([told.concept2_mask_source, told.concept2_mask, told.concept2_depth], ["attention", "", 0]);
 });
@@ -93,15 +101,15 @@ test("letting go gives back what the layout's run had", async () => {
 test("a kept board comes back from JSON as it was; a damaged one loses only what is damaged", async () => {
     const state = await mixed();
     const json = JSON.parse(JSON.stringify(await W().toJson(state, {Seed: 1})));
-    const {edits, ...rest} = await W().fromJson(state.layout, json);
+    const {edits, ...rest} = await W().fromJson(state.layout, json, concepts(4));
     const {edits: were, ...expected} = S().contentOf(state);
     assert.deepEqual(rest, expected);
     assert.ok(omg.masks.equal(edits[1], were[1]) && edits[0] === null);
     assert.deepEqual(json.pressed, {Seed: 1});
     const damaged = {owners: [0, 0, "x", 99], edits: ["bits:1x1:AA", 5], boxes: [[1, 1, 0, 0], "a"], points: "no", depths: [0.5, 2]};
-    const content = await W().fromJson(state.layout, damaged);
+    const content = await W().fromJson(state.layout, damaged, concepts(4));
     assert.deepEqual(content, {...S().emptyContent(), owners: [0, null, null, null, null], depths: [0, 2, 0, 0, 0]});
-    assert.deepEqual(await W().fromJson(state.layout, {}), S().emptyContent());
+    assert.deepEqual(await W().fromJson(state.layout, {slots: 5}, []), S().emptyContent());
 });
 
 test("news say who is who now", async () => {
