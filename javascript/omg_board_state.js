@@ -64,10 +64,16 @@
         return state.layout?.instances[content.owners[slot]]?.mask ?? null;
     }
 
-    /** Slot of the concept that an instance was given to, or null. */
-    function ownerOf(state, instance) {
+    // Also the slot of a concept that has been emptied in the panel since.
+    function holderOf(state, instance) {
         const slot = contentOf(state).owners.indexOf(instance);
         return slot < 0 ? null : slot;
+    }
+
+    /** Slot of the concept that an instance was given to, or null. */
+    function ownerOf(state, instance) {
+        const slot = holderOf(state, instance);
+        return state.concepts.some((one) => one.slot === slot) ? slot : null;
     }
 
     /** Slots in use, the one in front first: the smaller depth, then the earlier concept. */
@@ -132,14 +138,14 @@
     /** Give an instance to a concept; the concept's own is freed; with another's, the two change places. */
     function clicked(state, instance, slot = state.chosen) {
         if (slot === null || !state.layout?.instances[instance]) return state;
-        const owner = ownerOf(state, instance);
+        const owner = holderOf(state, instance);
         if (owner === slot) return freed(state, slot);
         return owner === null ? placed(state, slot, {owner: instance}) : swapped(state, slot, owner);
     }
 
     /** One instance dragged onto another: their concepts change places; a free place is taken. */
     function dragged(state, from, to) {
-        const [one, other] = [ownerOf(state, from), ownerOf(state, to)];
+        const [one, other] = [holderOf(state, from), holderOf(state, to)];
         const areThere = [from, to].every((instance) => state.layout?.instances[instance]);
         if (!areThere || from === to || (one === null && other === null)) return state;
         if (one === null) return placed(state, other, {owner: from});

@@ -88,6 +88,15 @@ test("a click gives, a second frees, and on another's it swaps", async () => {
     assert.equal(S().clicked(nobody, 0), nobody);
 });
 
+test("whom an emptied concept had is free, and can be given away", async () => {
+    const full = S().clicked(S().clicked(await board(), 0, 0), 1, 1);
+    const state = S().withConcepts(full, concepts(1));
+    assert.deepEqual([S().ownerOf(state, 0), S().ownerOf(state, 1)], [0, null]);
+    const given = S().clicked(state, 1, 0);
+    assert.deepEqual([S().ownerOf(given, 0), S().ownerOf(given, 1)], [null, 0]);
+    assert.equal(new Set(owners(given).filter((one) => one !== null)).size, 2, "still one owner each");
+});
+
 test("dragging exchanges owners; one alone moves", async () => {
     const state = S().clicked(S().clicked(await board(), 0, 0), 1, 1);
     assert.deepEqual(owners(S().dragged(state, 0, 1)), [1, 0, null, null, null]);
