@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modules import shared
@@ -115,12 +115,13 @@ class LayoutSource:
     def keep(self, drawn: Drawn, seen: Sequence[Seen], pictures: Sequence[torch.Tensor]) -> list[KeptLayout]:
         """Every image's layout as a value of its own."""
         made, first = [], 0
+        settings = replace(self.settings, layout_only=False, layout="")
         for image, (one, count) in enumerate(zip(seen, cond_counts(self.arguments.cond), strict=True)):
             index = self._first + image
             made.append(
                 KeptLayout(
                     fields_of(self.p, index), int(self.p.all_seeds[index]), int(self.p.all_subseeds[index]),
-                    (self.p.height, self.p.width), self.size, pictures[image], one.instances, one.owners, self.settings,
+                    (self.p.height, self.p.width), self.size, pictures[image], one.instances, one.owners, settings,
                     drawn.trace.of_image(image, slice(first, first + count)), self._basis(image), drawn.grouping,
                     one.likeness,
                 )

@@ -99,8 +99,15 @@ def see_again(
         elif concept.mask_source is MaskSource.BOX:
             regions[number] = box_mask(concept.box, *size)
         elif concept.mask_source is MaskSource.PAINTED:
-            regions[number] = resize_mask(torch.from_numpy(unpack(concept.mask)).float(), *size)
+            regions[number] = _as_painted(torch.from_numpy(unpack(concept.mask)).float(), size)
     return Seen(regions, tuple(instances), who.owners, who.problems, who.spare, drawn_to)
+
+
+def _as_painted(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A painted mask (h, w) at another size, its edges as sharp as they were painted."""
+    if mask.shape[0] >= size[0] and mask.shape[1] >= size[1]:
+        return resize_mask(mask, *size)
+    return torch.nn.functional.interpolate(mask[None, None], size, mode="nearest-exact")[0, 0]
 
 
 def finished_masks(found: torch.Tensor, settings: OmgSettings, size: tuple[int, int]) -> torch.Tensor:

@@ -85,7 +85,7 @@ class Runtime:
             self.session = Session(p, settings, self.library, Limits.from_opts(), self.shelf, kept)
             p.extra_generation_params.update(self.to_infotext(settings))
             if settings.layout_only:
-                p.extra_generation_params[LAYOUT_KEY] = self.session.layout_ids  # one an image, as they come
+                p.extra_generation_params[LAYOUT_KEY] = self.session.layout_id
             elif kept is not None:
                 p.extra_generation_params[LAYOUT_KEY] = kept.id
             _guard(p, self.session)

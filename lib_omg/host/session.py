@@ -45,8 +45,8 @@ class Session:
     Attributes:
         p: the host's processing object. library: loaded LoRAs, kept over generations.
         regions: raw regions of the current batch's images, (N, H, W) each; the hires pass uses them again.
-        shown: layout and mask pictures for the gallery. layout_ids: of the layouts put on the shelf, image
-            by image, None where it was interrupted.
+        shown: layout and mask pictures for the gallery. layout_ids: of the layouts put on the shelf, by
+            their seed and subseed.
         shelf: where they are put. kept: the approved layout this generation draws on.
     """
 
@@ -58,7 +58,7 @@ class Session:
     kept: KeptLayout | None = None
     regions: list[torch.Tensor] = field(default_factory=list)
     shown: list[Any] = field(default_factory=list)
-    layout_ids: list[str | None] = field(default_factory=list)
+    layout_ids: dict[tuple[int, int], str] = field(default_factory=dict)
     passes_done: int = 0
     counted: bool = False
     undo: ExitStack = field(default_factory=ExitStack)
@@ -88,7 +88,6 @@ class Session:
             assert drawn.trace.latent is not None
             if shared.state.interrupted or shared.state.skipped:
                 self.p.comment("OMG: interrupted in the layout pass; this picture has no concepts in it.")
-                self.layout_ids += [None] * len(frame.prompts)
                 self.passes_done += 1
                 return drawn.trace.latent
             if not was_ready and not self.settings.layout_only:
@@ -123,7 +122,7 @@ class Session:
         if self.settings.layout_only:
             for kept in source.keep(drawn, seen, shown):
                 self.shelf.add(kept, self.limits.shelf_bytes)
-                self.layout_ids.append(kept.id)
+                self.layout_ids[kept.seed, kept.subseed] = kept.id
         return plans
 
     # --- the hires pass -------------------------------------------------------------------------------------
@@ -145,6 +144,10 @@ class Session:
         with instruments(self.limits.rows_per_batch) as tools:
             run = _Run(sample, arguments, words, nets, frame)
             return self._concept_run(ConceptPass(plans), run, tools)
+
+    def layout_id(self, all_seeds: Sequence[int], all_subseeds: Sequence[int], index: int, **_: Any) -> str | None:
+        """PNG info's entry for one image; the host calls it with what it writes the other entries from."""
+        return self.layout_ids.get((int(all_seeds[index]), int(all_subseeds[index])))
 
     # --- parts ----------------------------------------------------------------------------------------------
 

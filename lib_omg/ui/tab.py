@@ -15,10 +15,8 @@ PAGE = """
 <div id="omg_tab" class="omg-tab">
   <div id="omg_tab_bar" class="omg-tab-bar"></div>
   <div id="omg_tab_slots" class="omg-tab-slots"></div>
-  <div id="omg_tab_middle" class="omg-tab-middle">
-    <div id="omg_tab_board" class="omg-tab-board"></div>
-    <div id="omg_tab_result" class="omg-tab-result"></div>
-  </div>
+  <div id="omg_tab_result" class="omg-tab-result"></div>
+  <div id="omg_tab_board" class="omg-tab-board"></div>
   <div id="omg_tab_cards" class="omg-tab-cards"></div>
 </div>
 """

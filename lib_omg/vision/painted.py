@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.float32]
 
 LONGEST_CELLS = 256
-"""Cells on the long side of a packed mask: as fine as the latent of a picture of 2048 px; some hundred letters of text."""
+"""Cells on the long side of a packed mask: as fine as the latent of a picture of 2048 px."""
 
 _PREFIX = "bits:"
 _PACKED = re.compile(r"bits:(\d{1,4})x(\d{1,4}):([A-Za-z0-9+/=]*)")

@@ -167,6 +167,7 @@ def create_infotext(
     known |= {
         "all_prompts": all_prompts,
         "all_seeds": all_seeds,
+        "all_subseeds": all_subseeds,
         "use_main_prompt": use_main_prompt,
         "iteration": iteration,
     }
