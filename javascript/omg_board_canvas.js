@@ -19,35 +19,6 @@
         return {width, height, ratio};
     }
 
-    const paths = new WeakMap();
-
-    /** A mask's outline as a path, in fractions of the picture. */
-    function pathOf(mask) {
-        if (!paths.has(mask)) {
-            const path = new Path2D();
-            for (const loop of omg.masks.outline(mask)) {
-                omg.masks.smooth(loop).forEach(([x, y], index) => path[index ? "lineTo" : "moveTo"](x / mask.width, y / mask.height));
-                path.closePath();
-            }
-            paths.set(mask, path);
-        }
-        return paths.get(mask);
-    }
-
-    /** In pixels, so that a line keeps its width. */
-    function scaledPath(mask, {width, height}) {
-        const path = new Path2D();
-        path.addPath(pathOf(mask), new DOMMatrix([width, 0, 0, height, 0, 0]));
-        return path;
-    }
-
-    const anchors = new WeakMap();
-
-    function anchorOf(mask) {
-        if (!anchors.has(mask)) anchors.set(mask, omg.masks.anchor(mask));
-        return anchors.get(mask);
-    }
-
     function canvasOf(width, height) {
         return Object.assign(document.createElement("canvas"), {width, height});
     }
@@ -72,26 +43,6 @@
         });
         parts = {content, layout, concepts, regions};
         return parts;
-    }
-
-    function strokeMask(context, size, mask, {colour, line, dash = [], casing = 2}) {
-        const scaled = scaledPath(mask, size);
-        context.lineJoin = "round";
-        context.setLineDash(dash);
-        if (casing) {
-            context.strokeStyle = "rgba(0, 0, 0, 0.55)";
-            context.lineWidth = line + casing;
-            context.stroke(scaled);
-        }
-        context.strokeStyle = colour;
-        context.lineWidth = line;
-        context.stroke(scaled);
-        context.setLineDash([]);
-    }
-
-    function fillMask(context, size, mask, colour) {
-        context.fillStyle = colour;
-        context.fill(scaledPath(mask, size), "evenodd");
     }
 
     function drawPicture(context, size, {picture, cells}) {
@@ -148,13 +99,13 @@
 
     function drawRegions(context, size, state) {
         const {regions} = partsOf(state);
-        for (const {seen, colour} of regions) fillMask(context, size, seen, omg.boardParts.css(colour, TINT));
+        for (const {seen, colour} of regions) omg.boardPaths.fillMask(context, size, seen, omg.boardParts.css(colour, TINT));
         state.layout.instances.forEach((instance, number) => {
-            if (omg.boardState.ownerOf(state, number) === null) strokeMask(context, size, instance.mask, {colour: "#fff", line: 1.5, dash: [5, 4]});
+            if (omg.boardState.ownerOf(state, number) === null) omg.boardPaths.strokeMask(context, size, instance.mask, {colour: "#fff", line: 1.5, dash: [5, 4]});
         });
         for (const {slot, seen, hidden, colour} of regions) {
-            if (hidden) strokeMask(context, size, hidden, {colour: omg.boardParts.css(colour), line: 1.5, dash: [3, 3], casing: 0});
-            strokeMask(context, size, seen, {colour: omg.boardParts.css(colour), line: slot === state.chosen ? 3.5 : 2});
+            if (hidden) omg.boardPaths.strokeMask(context, size, hidden, {colour: omg.boardParts.css(colour), line: 1.5, dash: [3, 3], casing: 0});
+            omg.boardPaths.strokeMask(context, size, seen, {colour: omg.boardParts.css(colour), line: slot === state.chosen ? 3.5 : 2});
         }
     }
 
@@ -170,8 +121,8 @@
         for (const [number, colour, line] of [[scene.hover, "rgba(255, 255, 255, 0.85)", 1.5], [scene.focus, "#fff", 3]]) {
             const mask = scene.state.layout.instances[number]?.mask;
             if (!mask) continue;
-            fillMask(context, size, mask, "rgba(255, 255, 255, 0.16)");
-            strokeMask(context, size, mask, {colour, line});
+            omg.boardPaths.fillMask(context, size, mask, "rgba(255, 255, 255, 0.16)");
+            omg.boardPaths.strokeMask(context, size, mask, {colour, line});
         }
     }
 
@@ -182,11 +133,11 @@
         const {conceptName, instanceName} = omg.boardWords;
         const {owners} = omg.boardState.contentOf(state);
         const taken = regions.map(({slot, seen, whole, colour}) => (
-            {slot, instance: owners[slot], at: anchorOf(seen) ?? anchorOf(whole), text: `${slot + 1} ${conceptName(state, slot)}`, colour}
+            {slot, instance: owners[slot], at: omg.boardPaths.anchorOf(seen) ?? omg.boardPaths.anchorOf(whole), text: `${slot + 1} ${conceptName(state, slot)}`, colour}
         ));
         const free = state.layout.instances.flatMap((instance, number) =>
             omg.boardState.ownerOf(state, number) === null
-                ? [{slot: null, instance: number, at: anchorOf(instance.mask), text: instanceName(state.layout, number), colour: null}]
+                ? [{slot: null, instance: number, at: omg.boardPaths.anchorOf(instance.mask), text: instanceName(state.layout, number), colour: null}]
                 : [],
         );
         return [...free, ...taken].filter(({at}) => at);
@@ -296,5 +247,5 @@
         return places;
     }
 
-    omg.boardCanvas = {toFraction, fit, coloured, draw, anchorOf};
+    omg.boardCanvas = {toFraction, fit, coloured, draw};
 })();

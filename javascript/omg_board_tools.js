@@ -245,7 +245,7 @@
                 }
                 this.look(next);
             } else if (event.key in WAYS) {
-                const anchors = instances.map(({mask}) => omg.boardCanvas.anchorOf(mask));
+                const anchors = instances.map(({mask}) => omg.boardPaths.anchorOf(mask));
                 const next = nextTowards(anchors, view.focus, WAYS[event.key]);
                 if (next !== null) this.look(next);
             } else if (event.key === "Enter" || event.key === " ") {

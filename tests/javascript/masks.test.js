@@ -174,3 +174,10 @@ test("resizing takes the area mean", () => {
         });
     }
 });
+
+test("specks beside something large get no line, a small mask keeps all of its own", () => {
+    const speck = omg.masks.fromBox(64, 64, [0.9, 0.9, 0.92, 0.92]);
+    const large = omg.masks.union(omg.masks.fromBox(64, 64, [0, 0, 0.5, 0.5]), speck);
+    assert.deepEqual([large, speck].map((mask) => omg.boardPaths.withoutSpecks(omg.masks.outline(mask)).length), [1, 1]);
+    assert.equal(omg.masks.outline(large).length, 2);
+});

@@ -1,5 +1,5 @@
 // What the board's tests share.
-const names = ["history", "masks", "board_state", "board_words", "board_fields", "board_shelf", "board_runs", "board_store", "board_canvas", "board_tools", "layouts"];
+const names = ["history", "masks", "board_state", "board_words", "board_fields", "board_shelf", "board_runs", "board_store", "board_canvas", "board_paths", "board_tools", "layouts"];
 for (const name of names) require(`../../javascript/omg_${name}.js`);
 
 /** Random numbers from a seed (mulberry32): `next()` in 0..1, `below(n)`, `one(list)`. */
