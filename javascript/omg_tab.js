@@ -333,8 +333,14 @@
         return {...bar, say, follow};
     }
 
-    /** Generate as txt2img does, with what is set here; a concept that is filled in turns OMG on. */
+    /** Generate as txt2img does, with what is set here; a concept that is filled in turns OMG on. On an approved layout as the board. */
     async function run(panel, say) {
+        const board = omg.board?.store;
+        if (board?.adopted && board.state.layout) {
+            if (board.busy) say(`Not yet: ${board.busy}`, true);
+            else await board.runs.pressGenerate();
+            return;
+        }
         const values = panel.get();
         const used = Array.from({length: SLOTS}, (_, at) => conceptOf(values, at + 1)).some(isFilledIn);
         try {
@@ -400,17 +406,21 @@
     const isSeen = () => byId("omg_tab")?.offsetParent !== null;
     const loadedModel = () => omg.txt2img.get().Model;
 
-    /** The layout board here and in the panel. A concept chosen there is chosen here. */
+    /** The layout board here and in the panel. A concept that the user chooses there is chosen here. */
     function mountBoards(slots) {
         for (const id of ["omg_tab_board", "txt2img_omg_board"]) {
             const place = byId(id);
             if (place && !place.childElementCount) omg.board?.mount(place);
         }
-        let before = omg.board?.state?.chosen ?? null;
+        let before = omg.board?.state;
         omg.board?.store?.subscribe(() => {
-            const {chosen} = omg.board.state;
-            if (chosen !== null && chosen !== before && chosen + 1 !== slots.chosen()) slots.choose(chosen + 1, true);
-            before = chosen;
+            const {chosen, concepts, layout} = omg.board.state;
+            const isUsers = concepts === before.concepts && layout === before.layout && chosen !== before.chosen;
+            const isNew = concepts !== before.concepts || layout !== before.layout;
+            before = omg.board.state;
+            // With new concepts or a new layout the board chooses by itself: it shall choose the one that is open here.
+            if (isNew) omg.board.choose(slots.chosen() - 1);
+            else if (isUsers && chosen !== null && chosen + 1 !== slots.chosen()) slots.choose(chosen + 1, true);
         });
     }
 
