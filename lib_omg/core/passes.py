@@ -161,5 +161,5 @@ class ConceptPass:
             return
         window = self.hooks.window
         window.call = self.trace.call_like(index, sigma) if self.trace is not None else None
-        window.cross = True
+        window.cross, window.grouping = True, False  # what groups is only read, never put back
         window.self_ = not reached(sigma, self.self_until)

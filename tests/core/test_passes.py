@@ -195,3 +195,13 @@ def test_the_first_calls_at_the_grouping_level_keep_what_belongs_together():
         layout.call(latent(0), sigma, lambda: seen.append(followed.window.grouping) or latent(0), lambda: None)
     assert layout.grouped == [2, 3, 4]
     assert [call for call, grouping in enumerate(seen) if grouping] == [2, 3, 4]
+
+
+def test_what_groups_is_not_put_back_though_the_layout_ended_on_it():
+    followed = hooks()
+    trace = LayoutTrace(AttentionStore(0, 0))
+    layout = LayoutPass(trace, followed, record_from=8.0, self_until=0.0, group_from=4.0)
+    layout.call(latent(0), 4.0, lambda: latent(0), lambda: None)
+    assert followed.window.grouping
+    ConceptPass([plan(0, 8.0)], trace, followed).call(latent(0), 4.0, FakeDenoiser())
+    assert not followed.window.grouping
