@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,12 @@ import gradio as gr
 
 from lib_omg.core.settings import MAX_CONCEPTS
 from lib_omg.ui import channel, loras
+from lib_omg.ui.finding_inputs import finding_inputs
 from lib_omg.ui.inputs import (
-    ASSIGNMENTS,
     CONCEPT_DEFAULTS,
-    FINDERS,
     MASK_SOURCES,
     NAMES,
     ON_MISSING,
-    OUTLINES,
     PICTURE_DEFAULTS,
     PROMPT_MODES,
     VIEWS,
@@ -245,20 +243,8 @@ def _picture_inputs(elem_id: str) -> dict[str, Any]:
             )
             dilation = options("dilation_px", "mask dilation, px")
             inputs["dilation_px"] = gr.Slider(**dilation, minimum=-128, maximum=128, step=1)
-        inputs.update(_finding_inputs(options))
+        inputs.update(finding_inputs(elem_id, options))
         inputs["on_missing"] = gr.Radio(**options("on_missing", "when a concept isn't found"), choices=list(ON_MISSING))
-    return inputs
-
-
-def _finding_inputs(options: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
-    from modules.ui_components import FormRow
-
-    inputs: dict[str, Any] = {}
-    finders = options("find_by", "finds concepts by")
-    inputs["find_by"] = gr.Dropdown(**finders, choices=list(FINDERS), multiselect=True)
-    with FormRow():
-        inputs["outline_by"] = gr.Radio(**options("outline_by", "outlines them by"), choices=list(OUTLINES))
-        inputs["assign_by"] = gr.Radio(**options("assign_by", "gives one class's"), choices=list(ASSIGNMENTS))
     return inputs
 
 
