@@ -63,8 +63,14 @@
     /** The generation parameters under the pictures. */
     const info = () => text("#html_info_txt2img");
 
-    /** Errors or comments of the last run; empty if there are none. */
-    const trouble = () => text("#html_log_txt2img .error") || text("#html_log_txt2img .comments");
+    /** All that is said under the pictures, times included: another text after another run. */
+    const said = () => `${info()}\n${text("#html_log_txt2img")}`;
+
+    /** Why the last run failed; empty if it didn't. */
+    const trouble = () => text("#html_log_txt2img .error");
+
+    /** What the last run remarked; empty if nothing. */
+    const remarks = () => text("#html_log_txt2img .comments");
 
     /** Call `fn` when the page has changed. */
     function onUpdate(fn) {
@@ -81,5 +87,5 @@
         observer.observe(document.body, {childList: true, subtree: true, characterData: true});
     }
 
-    omg.boardPage = {readFields, setFields, start, running, info, trouble, onUpdate};
+    omg.boardPage = {readFields, setFields, start, running, info, said, trouble, remarks, onUpdate};
 })();

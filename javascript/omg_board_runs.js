@@ -41,19 +41,22 @@
             await store.shelf.refresh();
         }
 
-        /** Press Generate in txt2img and wait for the end. `begun` is called once the run has taken the panel's values. */
+        /**
+         * Press Generate in txt2img and wait for the end. `begun` is called once the run has taken the panel's values.
+         *
+         * @returns the id of the layout it names, or null. Rejects with what the run failed of.
+         */
         async run(begun = () => {}) {
             const {page} = this;
-            const before = page.info();
+            const before = page.said();
             await this.store.env.panel.settled?.();
             page.start();
-            await until(() => page.running() || page.info() !== before, BEGIN_MS);
+            await until(() => page.running() || page.said() !== before, BEGIN_MS);
             await begun();
             await until(() => !page.running(), Infinity);
-            await until(() => page.info() !== before || page.trouble(), LAST_WORDS_MS);
-            const info = page.info();
-            if (info === before && page.trouble()) throw new Error(page.trouble());
-            return omg.boardFields.layoutIdIn(info);
+            await until(() => page.said() !== before, LAST_WORDS_MS);
+            if (page.trouble()) throw new Error(page.trouble());
+            return omg.boardFields.layoutIdIn(page.info());
         }
 
         /** Run the first pass alone and show its layout. */
@@ -69,8 +72,9 @@
                 try {
                     await panel.set(omg.boardStore.news({...reset, enabled: true, layout_only: true}, panel.get()));
                     const id = await this.run(() => panel.set({layout_only: false}));
-                    if (!id) throw new Error(this.page.trouble() || "No layout came back; see the message under the pictures.");
-                    await store.shelf.use(id, {pressed});
+                    if (!id) throw new Error(this.page.remarks() || "No layout came back; see the messages under the pictures.");
+                    const layout = await store.shelf.use(id, {pressed});
+                    if (layout && this.page.remarks()) store.say(this.page.remarks());
                 } catch (error) {
                     await store.write({layout_only: false}); // the former layout, as it was
                     throw error;
@@ -90,7 +94,7 @@
             await this.during("The second pass is drawn...", async () => {
                 if (!(await store.write({enabled: true, layout_only: false}))) return;
                 this.seen = await this.run();
-                store.say("Drawn. Change LoRAs, weights or prompts and press Generate again: the layout stays.");
+                store.say(`Drawn. ${this.page.remarks() || "Change LoRAs, weights or prompts and press Generate again: the layout stays."}`);
             });
         }
 

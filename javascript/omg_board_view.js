@@ -99,8 +99,7 @@
             set(this.generateButton, "disabled", Boolean(busy) || !layout);
             set(this.letGoButton, "hidden", !layout);
             set(this.letGoButton, "disabled", Boolean(busy));
-            const size = layout ? `Seed ${layout.seed} · ${layout.width} × ${layout.height}` : "";
-            set(this.which, "textContent", layout ? `${layout.name ? `${layout.name} · ` : ""}${size}${adopted ? "" : " · not in use"}` : "");
+            set(this.which, "textContent", layout ? this.titleOf(layout, adopted) : "");
             this.updateTools();
             this.updateChips();
             this.updateNotice();
@@ -112,6 +111,12 @@
             if (this.isCells && layout) this.store.askFinal();
             if (this.store.final !== this.finalShown) this.showCells(this.store.final);
             this.draw();
+        }
+
+        titleOf(layout, adopted) {
+            const name = this.store.shelf.summary(layout.id)?.name ?? layout.name;
+            const parts = [name, `Seed ${layout.seed}`, `${layout.width} × ${layout.height}`, adopted ? "" : "not in use"];
+            return parts.filter(Boolean).join(" · ");
         }
 
         updateTools() {

@@ -15,7 +15,7 @@ async function world({shelf = {}, values = {}} = {}) {
         ...Object.fromEntries([1, 2].flatMap((n) => [[`concept${n}_mask_source`, "attention"], [`concept${n}_instance`, ""], [`concept${n}_mask`, ""], [`concept${n}_box`, ""], [`concept${n}_depth`, 0]])),
         ...values,
     };
-    const made = {sets: [], calls: [], runs: [], fields: {...FIELDS}, failing: {}, info: "", trouble: "", running: false, next: "l2", listeners: [], values: panelValues, layouts};
+    const made = {sets: [], calls: [], runs: [], fields: {...FIELDS}, failing: {}, info: "", trouble: "", remarks: "", ended: 0, running: false, next: "l2", listeners: [], values: panelValues, layouts};
     const panel = {
         ready: Promise.resolve(), get: () => ({...panelValues}), onChange: (fn) => made.listeners.push(fn),
         async set(changes) {
@@ -27,14 +27,15 @@ async function world({shelf = {}, values = {}} = {}) {
     };
     const page = {
         readFields: () => made.fields, setFields: async (fields) => void Object.assign(made.fields, fields), running: () => made.running,
-        info: () => made.info, trouble: () => made.trouble, onUpdate: (fn) => (made.update = fn),
+        info: () => made.info, said: () => `${made.info} ${made.trouble} ${made.ended}`, trouble: () => made.trouble, remarks: () => made.remarks, onUpdate: (fn) => (made.update = fn),
         start() {
             made.runs.push({...panelValues});
             made.running = true;
             setTimeout(() => {
                 made.running = false;
-                if (made.failing.run) [made.info, made.trouble] = ["", made.failing.run];
-                else made.info = `run ${made.runs.length}, OMG layout: ${panelValues.layout || made.next}, x`;
+                made.ended++;
+                made.trouble = made.failing.run ?? "";
+                made.info = made.failing.run ? "" : `a picture, OMG layout: ${made.runs.at(-1).layout || made.next}, x`;
             }, 150);
         },
     };
@@ -112,6 +113,20 @@ test("Generate writes the board first; on another seed it isn't begun", async ()
     await store.shelf.putBack();
     assert.equal(world_.fields.Seed, 1);
     assert.equal(store.shelf.stale, "");
+});
+
+test("Generate twice gives the same words; what the run remarks is told", async () => {
+    const world_ = await world();
+    const {store, runs} = world_;
+    await store.shelf.use("l1");
+    await store.runs.pressGenerate();
+    assert.match(store.status.text, /^Drawn\. Change/);
+    world_.remarks = "OMG: one of them belongs to no concept";
+    await store.runs.pressGenerate();
+    assert.deepEqual([store.status.kind, store.status.text, runs.length], ["", "Drawn. OMG: one of them belongs to no concept", 2]);
+    world_.failing.run = "out of memory";
+    await store.runs.pressGenerate();
+    assert.deepEqual([store.status.kind, store.status.text], ["error", "out of memory"]);
 });
 
 test("while txt2img draws, nothing is begun", async () => {

@@ -126,7 +126,8 @@ globalThis.fakes = (() => {
             log.innerHTML = `<div class="error">${failing.get("run")}</div>`;
         } else {
             if (!shelf.includes(layout)) shelf.unshift(layout);
-            info.textContent = `two women in the snow Steps: 20, Seed: ${layout.seed}, run ${runs.length}, OMG layout: ${layout.id}, Version: v1.10.1`;
+            info.textContent = `two women in the snow Steps: 20, Seed: ${layout.seed}, OMG layout: ${layout.id}, Version: v1.10.1`;
+            log.textContent = `${runs.length}.0 s`;
         }
         interrupt.style.display = "none";
     });
