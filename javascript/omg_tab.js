@@ -381,23 +381,34 @@
 
     /** The picture that txt2img draws or has drawn; a click on it goes there. What went wrong there is said here. */
     function makeResult(element, say) {
-        let said = "";
         const label = make("span", "omg-label");
         const image = make("img", "", {alt: "what txt2img has drawn"});
         const picture = button("", {title: "Show in txt2img"}, "omg-picture");
         picture.append(image);
         picture.addEventListener("click", () => showTab("tab_txt2img"));
         element.append(label, picture);
+        let said = "";
+        let wasDrawing = false;
+
+        function tell(isDrawing, progress) {
+            const trouble = app().querySelector("#html_log_txt2img .error")?.textContent.trim() ?? "";
+            if (isDrawing) say(`txt2img draws... ${progress}`);
+            else if (trouble && trouble !== said) say(trouble, true);
+            else if (wasDrawing) say("Drawn.");
+            said = trouble;
+            wasDrawing = isDrawing;
+        }
+
         return () => {
             const preview = last(`${GALLERY} .livePreview img`);
             // A gallery shows its chosen picture large and all of them small.
             const source = (preview ?? app().querySelector("#txt2img_gallery :is(.thumbnails, .grid-container) img"))?.src ?? "";
             const progress = app().querySelector(`${GALLERY} .progress`)?.textContent.trim() ?? "";
+            const isDrawing = byId("txt2img_interrupt")?.style.display === "block";
             element.hidden = !source;
             if (source && image.src !== source) image.src = source;
-            const trouble = app().querySelector("#html_log_txt2img .error")?.textContent.trim() ?? "";
-            if (trouble !== said) say((said = trouble), true);
-            label.textContent = preview || progress ? `txt2img draws... ${progress}` : "txt2img has drawn";
+            label.textContent = isDrawing ? "txt2img draws..." : "txt2img has drawn";
+            tell(isDrawing, progress);
         };
     }
 
