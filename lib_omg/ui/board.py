@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lib_omg.core.errors import SettingsError
 from lib_omg.host.clicks import Clicks, final_masks
 from lib_omg.host.kept_layouts import described, picture_url
+from lib_omg.ui.inputs import ASSIGNMENTS
 from lib_omg.ui.values import values_from_settings
 from lib_omg.vision.painted import pack
 
@@ -82,8 +83,11 @@ class BoardCalls:
             raise SettingsError(f"concepts: expected a list of objects, found {str(concepts)[:60]!r}")
         plain = {
             "concepts": [_concept(one) for one in concepts],
-            **{name: params[name] for name in ("feather_px", "dilation_px", "assign_by") if name in params},
+            **{name: params[name] for name in ("feather_px", "dilation_px") if name in params},
         }
+        if "assign_by" in params:  # as the panel shows it, or plain
+            shown = params["assign_by"]
+            plain["assign_by"] = ASSIGNMENTS[shown].value if shown in ASSIGNMENTS else shown
         kept = self._kept(params)
         masks = final_masks(kept, plain)
         return {"size": list(kept.size), "masks": [_grey_url(mask) for mask in masks]}

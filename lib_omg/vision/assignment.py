@@ -53,18 +53,7 @@ def assign(
         looked_for: the concepts that need an instance; None: all.
     """
     wanted = list(range(len(concepts)) if looked_for is None else looked_for)
-    owners: list[int | None] = [None] * len(concepts)
-    problems: dict[int, str] = {}
-    for number in wanted:
-        chosen = concepts[number].instance
-        if chosen is None:
-            continue
-        if chosen >= len(instances):
-            problems[number] = f"it was given number {chosen + 1} of the layout, where {len(instances)} are found"
-        elif chosen in owners:
-            problems[number] = f"number {chosen + 1} of the layout was given to another concept as well"
-        else:
-            owners[number] = chosen
+    owners, problems = _chosen(concepts, wanted, len(instances))
     by_class: dict[str, list[int]] = {}
     for number in wanted:
         if owners[number] is None and number not in problems:
@@ -80,6 +69,25 @@ def assign(
     classes = {class_of(concepts[number].class_word) for number in wanted}
     spare = tuple(i for i, one in enumerate(instances) if i not in owners and class_of(one.label) in classes)
     return Assignment(tuple(owners), spare, problems)
+
+
+def _chosen(
+    concepts: Sequence[ConceptSettings], wanted: Sequence[int], found: int
+) -> tuple[list[int | None], dict[int, str]]:
+    """Who is who by the user's own choice, and what is wrong with it."""
+    owners: list[int | None] = [None] * len(concepts)
+    problems: dict[int, str] = {}
+    for number in wanted:
+        chosen = concepts[number].instance
+        if chosen is None:
+            continue
+        if chosen >= found:
+            problems[number] = f"it was given number {chosen + 1} of the layout, where {found} are found"
+        elif chosen in owners:
+            problems[number] = f"number {chosen + 1} of the layout was given to another concept as well"
+        else:
+            owners[number] = chosen
+    return owners, problems
 
 
 def _too_few(word: str, numbers: Sequence[int], found: int) -> str:
