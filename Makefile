@@ -17,7 +17,7 @@ WEBUI_INSTALLED := $(WEBUI_PYTEST)/.installed
 
 PLAYWRIGHT := .cache/playwright
 PLAYWRIGHT_INSTALLED := $(PLAYWRIGHT)/node_modules/playwright-core/package.json
-JAVASCRIPT_TESTS := $(wildcard tests/javascript/*.js tests/javascript/*.cjs tests/javascript/*.mjs)
+JAVASCRIPT_TESTS := $(wildcard tests/javascript/*.test.js)
 
 PIP_FLAGS := --quiet --progress-bar off --disable-pip-version-check
 UNIT_TESTS := tests --ignore=tests/contract --ignore=tests/browser

@@ -19,6 +19,8 @@ from devhost.datadir import make_data_dir
 
 UP_S, DOWN_S = 180, 20
 """How long a host may take to start and to end, in seconds."""
+LOGGED = ["--loglevel", "INFO"]
+"""The WebUI's: the tests read from the log what a picture cost."""
 
 
 def free_port() -> int:
@@ -103,4 +105,4 @@ def _command(host: BrowserHost) -> tuple[list[str], Path]:
     folder = boot_hosts.webui_dir()
     if folder is None:
         raise FileNotFoundError("no WebUI; set OMG_WEBUI_DIR")
-    return [str(folder / "venv/bin/python"), "launch.py", *boot_hosts.WEBUI_ARGUMENTS, *place], folder
+    return [str(folder / "venv/bin/python"), "launch.py", *boot_hosts.WEBUI_ARGUMENTS, *LOGGED, *place], folder
