@@ -28,7 +28,16 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 """The arrow of DESIGN: each room of lib_omg, and the rooms it may import."""
 
-HEAVY = ("gradio", "transformers", "torchvision", "segment_anything", "onnxruntime", "insightface")
+HEAVY = (
+    "gradio",
+    "transformers",
+    "torchvision",
+    "segment_anything",
+    "onnxruntime",
+    "insightface",
+    "ultralytics",
+    "mobile_sam",
+)
 """Libraries that are imported where they are used, never when a module of core or vision is imported."""
 
 

@@ -46,22 +46,26 @@ def look(settings: OmgSettings, at: Look) -> list[Instance]:
     Returns:
         Disjoint instances whose masks have the picture's `working_size`.
     """
-    found = _first_enough(settings.find_by, at)
+    found, is_outlined = _first_enough(settings.find_by, at)
     if settings.outline_by is Outline.SAM and found:
-        found = _by_sam(found, at)
-    return _disjoint(found)
+        outlined = _by_sam(found, at)
+        if outlined is not None:
+            return _disjoint(outlined)
+    return _disjoint(found if is_outlined else _edged(found, at.search))
 
 
-def _first_enough(order: Sequence[Finder], at: Look) -> list[Instance]:
-    best: list[Instance] = []
+def _first_enough(order: Sequence[Finder], at: Look) -> tuple[list[Instance], bool]:
+    """The first source's instances that are enough, else the most; and whether they have outlines, not just boxes."""
+    best: tuple[list[Instance], bool] = ([], True)
     for finder in _with_fallback(order):
+        by_attention = finder is Finder.ATTENTION
         try:
-            found = at.by_attention() if finder is Finder.ATTENTION else _detected(finder, at.search)
-        except SourceUnavailable as error:
+            found = at.by_attention() if by_attention else detector(finder).find(at.search)
+        except (SourceUnavailable, ValueError) as error:
             at.tell(f"OMG: {error} The next way of finding was used.")
             continue
-        if _count(found, at.search.wanted) > _count(best, at.search.wanted) or not best:
-            best = found
+        if _count(found, at.search.wanted) > _count(best[0], at.search.wanted) or not best[0]:
+            best = found, by_attention
         if _count(found, at.search.wanted) == sum(at.search.wanted.values()):
             break
     return best
@@ -78,9 +82,8 @@ def _count(found: Sequence[Instance], wanted: Mapping[str, int]) -> int:
     return sum(min(number, labels.count(class_of(word))) for word, number in wanted.items())
 
 
-def _detected(finder: Finder, search: Search) -> list[Instance]:
-    """By a detector; its boxes are brought to the picture's edges."""
-    found = detector(finder).find(search)
+def _edged(found: Sequence[Instance], search: Search) -> list[Instance]:
+    """A detector's boxes, brought to the picture's edges."""
     if not found:
         return []
     boxes = torch.stack([box_mask(one.box, *working_size(*search.picture.shape[1:])) for one in found])
@@ -108,7 +111,8 @@ def detector(finder: Finder) -> Source:
     return YoloSource(model_files.yolo_file(), devices.device)
 
 
-def _by_sam(found: list[Instance], at: Look) -> list[Instance]:
+def _by_sam(found: list[Instance], at: Look) -> list[Instance] | None:
+    """Outlined by Segment Anything; None where it can't."""
     from lib_omg.vision.sam import SamSource
 
     from . import model_files
@@ -116,9 +120,9 @@ def _by_sam(found: list[Instance], at: Look) -> list[Instance]:
     try:
         source = SamSource(model_files.sam_file(), devices.device, torch.float32)
         return source.find(replace(at.search, rough=tuple(found)))
-    except SourceUnavailable as error:
+    except (SourceUnavailable, ValueError) as error:
         at.tell(f"OMG: {error} The picture's own edges were used.")
-        return found
+        return None
 
 
 def _disjoint(found: Sequence[Instance]) -> list[Instance]:

@@ -131,3 +131,33 @@ def test_likest_first_reads_the_words_around_the_class_word(monkeypatch: pytest.
     with spy() as seen:
         harness.run({**omg, "find_by": ["attention"], "assign_by": "similarity"}, steps=STEPS, prompt=prompt)
     assert len(seen.plans) == 2
+
+
+def test_sam_is_given_a_detectors_boxes_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib_omg.host import model_files
+    from lib_omg.vision import sam
+
+    given: list[Any] = []
+    find = sam.SamSource.find
+
+    def finding(self: Any, search: Any) -> Any:
+        given.extend(search.rough)
+        return find(self, search)
+
+    monkeypatch.setattr(sam.SamSource, "find", finding)
+    monkeypatch.setattr(model_files, "sam_file", toy_sam)
+    detect_by(monkeypatch, Boxes(("man", LEFT), ("woman", RIGHT)))
+    masks_and_text(pair(find_by=["owlvit"], outline_by="sam", on_missing="skip"))
+    assert [one.box for one in given] == [LEFT, RIGHT]
+
+
+def test_a_source_that_chokes_on_the_picture_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Boxes()
+    monkeypatch.setattr(
+        source, "find", lambda search: (_ for _ in ()).throw(ValueError("expected numbers, found NaN."))
+    )
+    detect_by(monkeypatch, source)
+    expected, _ = masks_and_text(pair())
+    found, text = masks_and_text(pair(find_by=["yolo"]))
+    assert torch.equal(found, expected)
+    assert "found NaN" in text

@@ -16,7 +16,8 @@ from toyworld.train import assemble
 from toyworld.train.baselines.files import FOLDER
 from toyworld.train.lora import all_names, read_job
 
-MOST_BYTES = 60_000_000
+MOST_BYTES = 60 * 2**20
+"""60 MB as `du -m` and the WebUI count them."""
 
 
 def metadata(path: Path) -> dict[str, str]:
