@@ -33,12 +33,24 @@ def missing_tools() -> list[str]:
     return missing
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a browser where there is none; said once, at the end."""
+    if not missing_tools():
+        return
+    needy = [item for item in items if "tools" in getattr(item, "fixturenames", ())]
+    items[:] = [item for item in items if item not in needy]
+    config.hook.pytest_deselected(items=needy)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The loud line."""
+    if missing := missing_tools():
+        terminalreporter.write_line(f"*** SKIPPED: browser tests; install {'; '.join(missing)} ***")
+
+
 @pytest.fixture(scope="session")
 def tools() -> None:
-    """Node, Chromium and playwright-core are there."""
-    missing = missing_tools()
-    if missing:
-        pytest.skip(f"*** SKIPPED: browser tests; install {'; '.join(missing)} ***")
+    """Marks what needs node, Chromium and playwright-core."""
 
 
 @pytest.fixture(scope="module", params=["devhost", "webui"])
