@@ -1,4 +1,4 @@
-# Targets: install, test, unit, contract, contract-webui, javascript, browser, lint, page, demo, bench, tables, tables-quick, toyworld-baselines, clean, distclean.
+# Targets: install, test, unit, contract, contract-webui, javascript, browser, lint, page, demo, bench, tables, tables-quick, toyworld-baselines, masks, clean, distclean.
 # `make test` needs nothing but Python 3.10 or 3.11 with venv; the other parts run where a WebUI, node and Chromium are found.
 
 SHELL := /bin/bash
@@ -38,7 +38,7 @@ done; \
 echo "No Python 3.10 or 3.11 with venv found: install one (Debian: apt-get install python3-venv)." >&2; exit 1
 endef
 
-.PHONY: help install test unit contract contract-webui javascript browser lint page demo bench tables tables-quick toyworld-baselines clean distclean
+.PHONY: help install test unit contract contract-webui javascript browser lint page demo bench tables tables-quick toyworld-baselines masks clean distclean
 
 help:
 	@sed -n 's/^# Targets: /make targets: /p' Makefile
@@ -120,6 +120,9 @@ tables: toyworld-baselines
 
 tables-quick: install
 	$(PYTHON) -m bench.paper_tables --quick
+
+masks: install
+	$(PYTHON) -m bench.masks
 
 clean:
 	rm -rf .cache out .mypy_cache .ruff_cache .pytest_cache .hypothesis
