@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from lib_omg.core.attention import is_grouping
+from .affinity import grouped, map_size  # noqa: F401  (`grouped` is asked for here)
 
 if TYPE_CHECKING:
     from lib_omg.core.attention import AttentionLayer
@@ -75,56 +75,6 @@ def word_maps(
     return total / max(count, 1)
 
 
-def grouped(
-    maps: torch.Tensor, store: AttentionStore, layers: Sequence[AttentionLayer], calls: Sequence[int]
-) -> torch.Tensor:
-    """Maps sharpened by self-attention: every cell gets what the cells it looks at have (as in arXiv 2309.14303).
-
-    Args:
-        maps: (N, R, H, W), see `word_maps`. store: what the layout pass kept.
-        layers: the UNet's attention layers. calls: those that keep the finest self-attention.
-
-    Returns:
-        (N, R, H, W); the maps themselves where no such self-attention was kept.
-    """
-    size = (maps.shape[-2], maps.shape[-1])
-    total, count = torch.zeros_like(maps), 0
-    for call in calls:
-        for layer in finest_grouping(store, layers, call):
-            q, k = store.get(call, f"{layer.name}.to_q"), store.get(call, f"{layer.name}.to_k")
-            assert q is not None
-            grid = map_size(q.shape[1], size)
-            if grid is None or k is None or q.shape[0] != maps.shape[1]:
-                continue
-            small = functional.interpolate(maps, grid, mode="area") if grid != size else maps
-            values = small.flatten(2).permute(1, 2, 0).to(q.device)  # (N, R, H, W) -> (R, Q, N)
-            made = torch.stack([spread(q[r], k[r], values[r], int(layer.module.heads)) for r in range(len(q))])
-            large = made.permute(2, 0, 1).reshape(*maps.shape[:2], *grid)  # (R, Q, N) -> (N, R, H, W)
-            total += functional.interpolate(large, size, mode="bilinear", align_corners=False).cpu()
-            count += 1
-    return total / count if count else maps
-
-
-def finest_grouping(store: AttentionStore, layers: Sequence[AttentionLayer], call: int) -> list[AttentionLayer]:
-    """The layers that may group, of those kept at a call, that have the most cells."""
-    kept = [
-        (q.shape[1], layer)
-        for layer in layers
-        if is_grouping(layer) and (q := store.get(call, f"{layer.name}.to_q")) is not None
-    ]
-    most = max((cells for cells, _ in kept), default=0)
-    return [layer for cells, layer in kept if cells == most]
-
-
-def spread(q: torch.Tensor, k: torch.Tensor, values: torch.Tensor, heads: int, chunk: int = 1024) -> torch.Tensor:
-    """softmax(q k^T / sqrt(d)) v averaged over heads: q, k (Q, C), values (Q, N) -> (Q, N), in chunks of queries."""
-    q = q.float().unflatten(-1, (heads, -1)).transpose(0, 1)  # (Q, C) -> (heads, Q, d)
-    k = k.to(q.device).float().unflatten(-1, (heads, -1)).permute(1, 2, 0)  # (Q, C) -> (heads, d, Q)
-    scale = q.shape[-1] ** -0.5
-    parts = [(part @ k * scale).softmax(-1).mean(0) @ values for part in q.split(chunk, 1)]
-    return torch.cat(parts)
-
-
 def telling_layers(
     store: AttentionStore, layers: Sequence[AttentionLayer], size: tuple[int, int]
 ) -> list[AttentionLayer]:
@@ -170,11 +120,3 @@ def head_average(q: torch.Tensor, k: torch.Tensor, heads: int) -> torch.Tensor:
     k = k.unflatten(-1, (heads, -1)).transpose(1, 2)
     scale = q.shape[-1] ** -0.5
     return (q @ k.transpose(-1, -2) * scale).softmax(-1).mean(1)
-
-
-def map_size(cells: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """(height, width) of a layer's map of `cells` query cells: the latent halved until it fits, or None."""
-    height, width = size
-    while height * width > cells and height > 1:
-        height, width = -(-height // 2), -(-width // 2)
-    return (height, width) if height * width == cells else None

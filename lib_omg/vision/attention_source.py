@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional
 
+from .affinity import MOST_CELLS, at_grid
 from .found import Instance
-from .instances import regions, standardise
+from .individuals import individuals
+from .instances import standardise
 from .refine import refined
 
 if TYPE_CHECKING:
+    from .affinity import Affinity
     from .found import Box
 
 
@@ -21,7 +25,8 @@ class WordHeat:
     """What attention tells of one class word.
 
     Attributes:
-        label: the class word. heat: (H, W) at latent size, see `attention_maps.word_maps`; zeros: not found.
+        label: the class word. heat: (H, W) at latent size, see `attention_maps.word_maps`; zeros: not found. As it
+            is where an affinity goes with it, else sharpened already (`affinity.grouped`).
         wanted: how many concepts are called by it.
     """
 
@@ -31,13 +36,19 @@ class WordHeat:
 
 
 def attention_instances(
-    words: Sequence[WordHeat], picture: torch.Tensor | None, *, count_given: bool = False
+    words: Sequence[WordHeat],
+    picture: torch.Tensor | None,
+    *,
+    affinity: Affinity | None = None,
+    count_given: bool = False,
 ) -> list[Instance]:
     """The individuals that class words stand for.
 
     Args:
-        words: each word once. picture: the decoded layout, (3, H*8, W*8) in 0..1; None leaves outlines as coarse as
-            the latent.
+        words: each word once, all heat of one size. picture: the decoded layout, (3, H*8, W*8) in 0..1; None leaves
+            outlines as coarse as the latent.
+        affinity: what belongs together in this picture, see `affinity.mean_affinity`; None: outlines are coarser, and
+            there are as many as wanted.
         count_given: there are just as many of each word as wanted; else that is only what to expect.
 
     Returns:
@@ -45,22 +56,33 @@ def attention_instances(
     """
     if not words:
         return []
-    del count_given  # so many as wanted are found
-    labels = [word.label for word in words for _ in range(word.wanted)]
-    heats = torch.stack([word.heat for word in words for _ in range(word.wanted)]).float()
-    groups, first = [], 0
-    for word in words:
-        groups.append(list(range(first, first + word.wanted)))
-        first += word.wanted
-    found = regions(heats, groups)
+    heat = torch.stack([word.heat for word in words]).float()
+    size = (heat.shape[-2], heat.shape[-1])
+    telling = sharp = at_grid(heat, affinity.grid if affinity else coarse(size))
+    if affinity:
+        telling = affinity.spread(telling)
+        sharp = affinity.spread(telling)  # twice: whole people are warm then, but all words' maps are more alike
+    pieces = individuals(telling, sharp, [word.wanted for word in words], None if count_given else affinity)
+    masks = pieces.masks
     if picture is not None:
-        found = refined(picture, found)
-    shares = torch.sigmoid(standardise(heats))
-    made = []
-    for label, share, mask in zip(labels, shares, found, strict=True):
-        if bool(mask.any()):
-            made.append(Instance(label, _score(share, mask), mask, bounds(mask)))
+        masks = refined(picture, masks)
+    elif masks.shape[1:] != size:
+        masks = (functional.interpolate(masks[None], size, mode="nearest-exact"))[0]
+    share = torch.sigmoid(standardise(telling))
+    made = [
+        Instance(words[word].label, _score(share[word], mask), mask, bounds(mask))
+        for word, mask in zip(pieces.words, masks, strict=True)
+        if bool(mask.any())
+    ]
     return sorted(made, key=lambda one: one.box[0] + one.box[2])
+
+
+def coarse(size: tuple[int, int]) -> tuple[int, int]:
+    """A size (height, width) halved until it has at most `affinity.MOST_CELLS`; finer outlines are the picture's."""
+    height, width = size
+    while height * width > MOST_CELLS:
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
 
 
 def bounds(mask: torch.Tensor) -> Box:
@@ -73,5 +95,5 @@ def bounds(mask: torch.Tensor) -> Box:
 
 def _score(share: torch.Tensor, mask: torch.Tensor) -> float:
     """Mean of a map (h, w) over a mask (H, W)."""
-    large = torch.nn.functional.interpolate(share[None, None], mask.shape, mode="bilinear")[0, 0]
+    large = functional.interpolate(share[None, None], mask.shape, mode="bilinear")[0, 0]
     return float((large * mask).sum() / mask.sum())

@@ -11,8 +11,9 @@ from torch.nn import functional
 HEIGHT_COUNTS = 0.35
 """Weight of vertical against horizontal distance between instances: people and animals stand side by side."""
 
-CONTRAST_COUNTS = 0.5
-"""Weight of the difference between class words' heat against distance (in spreads of the whole foreground)."""
+CONTRAST_COUNTS = 1.0
+"""Weight of the difference between class words' heat against distance, which counts in shares of the foreground's
+width for each individual."""
 
 ROUNDS = 30
 
@@ -27,7 +28,7 @@ def standardise(heat: torch.Tensor) -> torch.Tensor:
     return (centred / centred.std(-1, keepdim=True).clamp(min=1e-12)).reshape(heat.shape)
 
 
-def regions(heat: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
+def regions(heat: torch.Tensor, groups: Sequence[Sequence[int]], telling: torch.Tensor | None = None) -> torch.Tensor:
     """Disjoint regions of concepts: where any class word is hot, split into as many instances as concepts.
 
     Cells are clustered by place and by which class word is hotter there, so that well told apart words decide by
@@ -36,6 +37,7 @@ def regions(heat: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor
     Args:
         heat: (N, H, W), heat of every concept's class word (see `word_maps`); a map of zeros is a word not found.
         groups: the concepts, grouped by class.
+        telling: (N, H, W), heat that tells classes apart better than where somebody ends; None: `heat`.
 
     Returns:
         (N, H, W) of 0 and 1, disjoint; all zero for a concept without heat.
@@ -51,8 +53,9 @@ def regions(heat: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor
     warmth = words.mean(0) + words.amax(0)
     inside = smooth(warmth) > otsu(smooth(warmth))
     order = [n for group in kinds for n in group]
-    pieces = split(inside, words, len(order))
-    assigned = assign(pieces, standard[order])
+    apart = standard if telling is None else standardise(telling)
+    pieces = split(inside, torch.stack([apart[group].mean(0) for group in kinds]), len(order))
+    assigned = assign(pieces, apart[order])
     for concept, piece, near in zip(order, assigned, surroundings(assigned), strict=True):
         out[concept] = keep_main(tightened(standard[concept], near) if bool(piece.any()) else piece)
     return out
@@ -142,7 +145,7 @@ def split(inside: torch.Tensor, words: torch.Tensor, count: int) -> torch.Tensor
     out = torch.zeros(count, *inside.shape)
     if len(rows) < count:
         return out
-    points = _features(rows.float(), columns.float(), words[:, rows, columns])
+    points = _features(rows.float(), columns.float(), words[:, rows, columns], count)
     best, nearest = float("inf"), torch.zeros(len(rows), dtype=torch.long)
     for centres in _beginnings(points, columns, count):
         cost, labels = _k_means(points, centres)
@@ -152,11 +155,11 @@ def split(inside: torch.Tensor, words: torch.Tensor, count: int) -> torch.Tensor
     return out
 
 
-def _features(rows: torch.Tensor, columns: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+def _features(rows: torch.Tensor, columns: torch.Tensor, words: torch.Tensor, count: int) -> torch.Tensor:
     """(P, 2 + K): place in units of the foreground's width, and each word's heat above the words' mean."""
     spread = columns.std(unbiased=False).clamp(min=1.0)
     place = torch.stack([(rows - rows.mean()) * HEIGHT_COUNTS / spread, (columns - columns.mean()) / spread], 1)
-    return torch.cat([place, (words - words.mean(0)).T * CONTRAST_COUNTS], 1)
+    return torch.cat([place, (words - words.mean(0)).T * CONTRAST_COUNTS / count], 1)
 
 
 def _beginnings(points: torch.Tensor, columns: torch.Tensor, count: int) -> list[torch.Tensor]:
