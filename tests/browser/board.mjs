@@ -59,7 +59,7 @@ async function swapByClick(page) {
   assert.deepEqual(now.owners.slice(0, 2), [1, 0], "a click on the other's woman swaps the two");
   assert.equal(now.panel.concept2_instance, "0");
   await shot(page, "board-swapped", board);
-  console.log(`a click was shown after ${(await clickTook(page)).toFixed(1)} ms`);
+  return clickTook(page);
 }
 
 async function brushAndUndo(page) {
@@ -105,13 +105,13 @@ await open("board", async (page) => {
   const { id } = await layout(page);
   const first = await draw(page, id);
   writeFileSync(join(shots, "board-first.png"), first.png);
-  await swapByClick(page);
+  const clickMs = await swapByClick(page);
   await brushAndUndo(page);
   const second = await draw(page, id);
   writeFileSync(join(shots, "board-second.png"), second.png);
   assert.notEqual(pixelHash(second.png), pixelHash(first.png), "other women are drawn");
   await masks(page);
   await keep(page);
-  const kept = { id, name: NAME, seed: SEED, hash: pixelHash(second.png), rows: second.rows };
+  const kept = { id, name: NAME, seed: SEED, hash: pixelHash(second.png), rows: second.rows, clickMs };
   writeFileSync(join(shots, "board.json"), JSON.stringify(kept));
 });
