@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,15 @@ import torch
 from modules import prompt_parser, shared
 
 from lib_omg.core.prompts import find_tokens, occurrences, surrounding_words
-from lib_omg.vision.attention_maps import WordTokens, grouped, word_maps
+from lib_omg.vision.affinity import affinities, mean_affinity
+from lib_omg.vision.attention_maps import WordTokens, word_maps
 from lib_omg.vision.refine import working_size
 
 if TYPE_CHECKING:
     from lib_omg.core.attention import AttentionLayer
     from lib_omg.core.settings import ConceptSettings
     from lib_omg.core.trace import LayoutTrace
+    from lib_omg.vision.affinity import Affinity
 
     from .conds import PromptFrame
 
@@ -47,11 +50,19 @@ class Layout:
 
 
 def class_heats(words: Sequence[str], layout: Layout, frame: PromptFrame) -> list[torch.Tensor]:
-    """For every image (K, H, W): each class word's heat, wherever it stands in the prompt, sharpened by what belongs
-    together."""
+    """For every image (K, H, W): each class word's heat, wherever it stands in the prompt."""
     wanted = [_word_tokens(word) for word in words]
     rows = [[_positions(chunks, one) for chunks in _rows(frame)] for one in wanted]
-    return _heats(rows, layout, sharp=True)
+    return _heats(rows, layout)
+
+
+def image_affinities(layout: Layout) -> list[Affinity | None]:
+    """What belongs together in every image; None where no self-attention that tells it was kept."""
+    rows = affinities(layout.trace.attention, layout.layers, layout.size, layout.grouping_calls)
+    if len(rows) != sum(layout.cond_counts):
+        return [None] * len(layout.cond_counts)
+    ends = list(itertools.accumulate(layout.cond_counts))
+    return [mean_affinity(rows[end - count : end]) for end, count in zip(ends, layout.cond_counts, strict=True)]
 
 
 def own_heats(concepts: Sequence[ConceptSettings], layout: Layout, frame: PromptFrame) -> list[torch.Tensor]:
@@ -70,7 +81,7 @@ def own_heats(concepts: Sequence[ConceptSettings], layout: Layout, frame: Prompt
                 for chunks, words in zip(_rows(frame), around, strict=True)
             ]
         )
-    return _heats(rows, layout, sharp=False)
+    return _heats(rows, layout)
 
 
 def likeness(heat: torch.Tensor, masks: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -92,14 +103,12 @@ def _rows(frame: PromptFrame) -> list[list[list[int]]]:
     return [_chunks(text) for prompt in frame.prompts for text in row_texts(prompt, frame.steps)]
 
 
-def _heats(rows: Sequence[Sequence[tuple[int, ...]]], layout: Layout, *, sharp: bool) -> list[torch.Tensor]:
+def _heats(rows: Sequence[Sequence[tuple[int, ...]]], layout: Layout) -> list[torch.Tensor]:
     """For every image (N, H, W) of words given by their token positions in every cond row, averaged over the rows of
     the image that have them."""
     words = [WordTokens(tuple(positions)) for positions in rows]
     store = layout.trace.attention
     maps = word_maps(store, layout.layers, layout.size, words, layout.telling_calls)
-    if sharp:
-        maps = grouped(maps, store, layout.layers, layout.grouping_calls)
     out, first = [], 0
     for count in layout.cond_counts:
         span = slice(first, first + count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from lib_omg.vision.painted import unpack
 
 from .conds import CELL_PX
 from .finding import Look, Tell, look
-from .heats import Layout, class_heats, likeness, own_heats
+from .heats import Layout, class_heats, image_affinities, likeness, own_heats
 
 if TYPE_CHECKING:
     from .conds import PromptFrame
@@ -69,15 +70,15 @@ def see(settings: OmgSettings, layout: Layout | None, frame: PromptFrame, tell: 
         if is_found(concept):
             wanted[class_of(concept.class_word)] = wanted.get(class_of(concept.class_word), 0) + 1
     heats = class_heats(list(wanted), layout, frame)
+    together = image_affinities(layout)
     likest = settings.assign_by is AssignBy.SIMILARITY
     own = own_heats(concepts, layout, frame) if likest else [None] * images
     made = []
     for image, heat in enumerate(heats):
         picture = layout.pictures[image]
         words = [WordHeat(word, one, wanted[word]) for word, one in zip(wanted, heat, strict=True)]
-        instances = look(
-            settings, Look(Search(picture, wanted), lambda w=words, p=picture: attention_instances(w, p), tell)  # type: ignore[misc]
-        )  # fmt: skip
+        by_attention = functools.partial(attention_instances, words, picture, affinity=together[image])
+        instances = look(settings, Look(Search(picture, wanted), by_attention, tell))
         mine = own[image]
         drawn_to = None if mine is None else likeness(mine, [one.mask for one in instances])
         made.append(see_again(settings, instances, layout.mask_size, drawn_to))

@@ -63,6 +63,8 @@ def attention_instances(
         telling = affinity.spread(telling)
         sharp = affinity.spread(telling)  # twice: whole people are warm then, but all words' maps are more alike
     pieces = individuals(telling, sharp, [word.wanted for word in words], None if count_given else affinity)
+    if not pieces.words:
+        return []
     masks = pieces.masks
     if picture is not None:
         masks = refined(picture, masks)

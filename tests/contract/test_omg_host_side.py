@@ -179,20 +179,20 @@ def test_a_late_start_finds_the_same_regions() -> None:
 
 
 def test_regions_use_self_attention_and_the_decoded_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib_omg.vision import attention_maps, attention_source
+    from lib_omg.vision import affinity, attention_source
 
     cells, pictures = [], []
-    spread, refined = attention_maps.spread, attention_source.refined
+    shares, refined = affinity.shares, attention_source.refined
 
-    def spreading(q: torch.Tensor, *args: Any) -> torch.Tensor:
+    def sharing(q: torch.Tensor, *args: Any) -> torch.Tensor:
         cells.append(len(q))
-        return spread(q, *args)
+        return shares(q, *args)
 
     def refining(picture: torch.Tensor, rough: torch.Tensor) -> torch.Tensor:
         pictures.append(picture)
         return refined(picture, rough)
 
-    monkeypatch.setattr(attention_maps, "spread", spreading)
+    monkeypatch.setattr(affinity, "shares", sharing)
     monkeypatch.setattr(attention_source, "refined", refining)
     omg = {"concepts": [concept("man"), concept("woman")], "show_pictures": True}
     run = harness.run(omg, steps=STEPS)
