@@ -90,20 +90,6 @@ def mean_affinity(rows: Sequence[Affinity]) -> Affinity | None:
     return Affinity(torch.stack([row.weights for row in rows]).mean(0), rows[0].grid)
 
 
-def grouped(
-    maps: torch.Tensor, store: AttentionStore, layers: Sequence[AttentionLayer], calls: Sequence[int]
-) -> torch.Tensor:
-    """Maps (N, R, H, W), see `word_maps`, each cond row's spread by its own affinity; see `affinities`.
-
-    Returns:
-        (N, R, H, W); the maps themselves where no such self-attention was kept.
-    """
-    rows = affinities(store, layers, (maps.shape[-2], maps.shape[-1]), calls)
-    if len(rows) != maps.shape[1]:
-        return maps
-    return torch.stack([row.spread(maps[:, number]) for number, row in enumerate(rows)], 1)
-
-
 def finest_grouping(store: AttentionStore, layers: Sequence[AttentionLayer], call: int) -> list[AttentionLayer]:
     """The layers that may group, of those kept at a call, that have the most cells."""
     kept = [

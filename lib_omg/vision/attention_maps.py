@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from .affinity import grouped, map_size  # noqa: F401  (`grouped` is asked for here)
+from .affinity import map_size
 
 if TYPE_CHECKING:
     from lib_omg.core.attention import AttentionLayer
     from lib_omg.core.store import AttentionStore
+
+    from .affinity import Affinity
 
 MAX_CALLS = 16
 """Averaging over more calls than this changes maps little and costs time."""
@@ -22,6 +24,9 @@ MAX_CALLS = 16
 FINEST_SHARE = 2
 COARSEST_SHARE = 4
 """Maps of 1/4 to 1/2 of the latent's side tell where a word is; finer ones are texture, coarser ones blur."""
+
+LEAST_TOLD = 1e-30
+"""So much every layer counts: where none tells anything, all do alike."""
 
 LEAST_CELLS = 8
 """... but no map with fewer cells than this on a side is used while there are others."""
@@ -47,14 +52,16 @@ def word_maps(
     size: tuple[int, int],
     words: Sequence[WordTokens],
     calls: Sequence[int] | None = None,
+    together: Sequence[Affinity] = (),
 ) -> torch.Tensor:
-    """Soft heat maps of words: softmax(q k^T) averaged over heads, layers and calls.
+    """Soft heat maps of words: softmax(q k^T) averaged over heads, layers and calls, each by what it tells.
 
     Args:
         store: the layout pass's kept queries and keys. layers: the UNet's attention layers.
         size: (height, width) of the latent in cells.
         words: N words' tokens.
         calls: the denoiser calls to read; None: all that are kept.
+        together: what belongs together, for every cond row; layers tell more by it, see `telling`.
 
     Returns:
         (N, R, H, W) float32 in RAM for the R cond rows: the share of attention that each cell gives the word,
@@ -63,16 +70,28 @@ def word_maps(
     if not words:
         return torch.zeros(0, 0, *size)
     total = torch.zeros(len(words), len(words[0].positions), *size)
-    count = 0
+    weights = 0.0
     calls = store.calls() if calls is None else calls
     used = telling_layers(store, layers, size)
     for call in calls[:: max(1, math.ceil(len(calls) / MAX_CALLS))]:
         for layer in used:
             made = _layer_map(store, layer, call, size, words)
             if made is not None:
-                total += made
-                count += 1
-    return total / max(count, 1)
+                weight = max(telling(made, together), LEAST_TOLD)
+                total += weight * made
+                weights += weight
+    return total / weights if weights else total
+
+
+def telling(maps: torch.Tensor, together: Sequence[Affinity] = ()) -> float:
+    """How much a layer's maps (N, R, H, W) tell of where words are: the square of their variance over cells.
+
+    Attention that is much the same everywhere tells nothing; nor does what is gone when every cell gets what the cells
+    it belongs to have, for that is neither here nor there.
+    """
+    if len(together) == maps.shape[1]:
+        maps = torch.stack([row.spread(maps[:, number]) for number, row in enumerate(together)], 1)
+    return float(maps.flatten(-2).var(-1, unbiased=False).mean() ** 2)
 
 
 def telling_layers(

@@ -25,8 +25,7 @@ class WordHeat:
     """What attention tells of one class word.
 
     Attributes:
-        label: the class word. heat: (H, W) at latent size, see `attention_maps.word_maps`; zeros: not found. As it
-            is where an affinity goes with it, else sharpened already (`affinity.grouped`).
+        label: the class word. heat: (H, W) at latent size, see `attention_maps.word_maps`; zeros: not found.
         wanted: how many concepts are called by it.
     """
 
@@ -65,11 +64,7 @@ def attention_instances(
     pieces = individuals(telling, sharp, [word.wanted for word in words], None if count_given else affinity)
     if not pieces.words:
         return []
-    masks = pieces.masks
-    if picture is not None:
-        masks = refined(picture, masks)
-    elif masks.shape[1:] != size:
-        masks = (functional.interpolate(masks[None], size, mode="nearest-exact"))[0]
+    masks = _at_size(pieces.masks, size) if picture is None else refined(picture, pieces.masks)
     share = torch.sigmoid(standardise(telling))
     made = [
         Instance(words[word].label, _score(share[word], mask), mask, bounds(mask))
@@ -93,6 +88,11 @@ def bounds(mask: torch.Tensor) -> Box:
     rows, columns = (mask > 0).any(1).nonzero().flatten(), (mask > 0).any(0).nonzero().flatten()
     left, top = int(columns[0]) / width, int(rows[0]) / height
     return left, top, (int(columns[-1]) + 1) / width, (int(rows[-1]) + 1) / height
+
+
+def _at_size(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Masks (N, h, w) of 0 and 1 at another size."""
+    return masks if masks.shape[1:] == size else functional.interpolate(masks[None], size, mode="nearest-exact")[0]
 
 
 def _score(share: torch.Tensor, mask: torch.Tensor) -> float:

@@ -10,13 +10,12 @@ import torch
 
 from lib_omg.core.attention import AttentionLayer
 from lib_omg.core.store import AttentionStore
+from lib_omg.vision.affinity import Affinity, map_size
 from lib_omg.vision.attention_maps import (
     MAX_CALLS,
     WordTokens,
-    grouped,
     head_average,
-    map_size,
-    spread,
+    telling,
     telling_layers,
     word_maps,
 )
@@ -104,7 +103,7 @@ def test_a_planted_word_is_found_where_it_is():
     assert float(maps[1, 0].max()) < float(maps[0, 0].max()), "a word that isn't looked at stays cold"
 
 
-def test_maps_are_averaged_over_layers_and_calls():
+def test_maps_are_averaged_over_layers_and_calls_by_what_they_tell():
     store = new_store()
     names = [DECODER, "output_blocks.7.attn2"]
     for number, (name, call) in enumerate((n, c) for c in (0, 1) for n in names):
@@ -116,7 +115,23 @@ def test_maps_are_averaged_over_layers_and_calls():
         single = new_store()
         plant(single, DECODER, (16, 24), [(3, 0.2 + 0.2 * number, 0.5)])
         parts.append(word_maps(single, [layer(DECODER)], SIZE, words))
-    assert torch.allclose(made, sum(parts) / 4, atol=1e-6)
+    weights = [float(((part - part.mean()) ** 2).mean()) ** 2 for part in parts]
+    expected = sum(weight * part for weight, part in zip(weights, parts, strict=True)) / sum(weights)
+    assert torch.allclose(made, expected, atol=1e-6)
+
+
+def test_layers_that_tell_nothing_hardly_count():
+    """One is hot in a thing, one is the same everywhere, one is hot in every second cell of a thing and beside it."""
+    grid, cells = (4, 6), 24
+    thing = torch.zeros(grid)
+    thing[1:3, 1:5] = 1
+    same = thing.flatten()[:, None] == thing.flatten()[None, :]
+    together = [Affinity(same / same.sum(1, keepdim=True), grid)]
+    hot = thing[None, None]
+    texture = (torch.arange(cells) % 2).reshape(1, 1, *grid).float()
+    assert telling(torch.full((1, 1, *grid), 0.4)) < 1e-20
+    assert telling(texture) > telling(hot), "uneven alone"
+    assert telling(texture, together) < 1e-3 * telling(hot, together)
 
 
 def test_many_calls_are_thinned_evenly():
@@ -178,55 +193,3 @@ def test_sizes_that_are_halved_upwards_are_halves_too():
 def test_where_no_layer_tells_all_cross_attention_does():
     assert chosen({ENCODER: (16, 24), DECODER: (4, 6)}, (32, 48)) == [ENCODER, DECODER]
     assert chosen({ENCODER: (4, 6), DECODER: (4, 6)}, (8, 12)) == [ENCODER, DECODER], "too few cells"
-
-
-GROUPING = "output_blocks.5.1.transformer_blocks.0.attn1"
-
-
-def plant_groups(store: AttentionStore, name: str, groups: torch.Tensor, call: int) -> None:
-    """Self-attention (one row) in which every cell of `groups` (Q,) looks only at the cells of its own group."""
-    marks = torch.nn.functional.one_hot(groups, WIDTH // HEADS).float().repeat(1, HEADS) * 20
-    for part in ("to_q", "to_k"):
-        store.add(call, f"{name}.{part}", marks[None])
-
-
-def test_spread_equals_attention_written_out_and_chunks_change_nothing():
-    torch.manual_seed(0)
-    q, k, values = torch.randn(7, WIDTH), torch.randn(7, WIDTH), torch.rand(7, 2)
-    expected = head_average(q[None], k[None], HEADS)[0] @ values
-    torch.testing.assert_close(spread(q, k, values, HEADS), expected)
-    torch.testing.assert_close(spread(q, k, values, HEADS, chunk=3), expected)
-
-
-def test_what_belongs_together_gets_the_same_heat():
-    """A word that is hot in a corner of a thing is hot in the whole of it, and nowhere else."""
-    grid = (16, 24)
-    thing = torch.zeros(grid, dtype=torch.long)
-    thing[4:12, 3:9] = 1
-    store = new_store()
-    plant_groups(store, GROUPING, thing.flatten(), call=7)
-    heat = torch.zeros(1, 1, *SIZE)
-    heat[..., 8:12, 6:10] = 1
-    made = grouped(heat, store, [layer(GROUPING, is_cross=False)], [7])[0, 0]
-    inside = torch.nn.functional.interpolate(thing[None, None].float(), SIZE)[0, 0] > 0
-    kernel = torch.nn.functional.max_pool2d(inside[None, None].float(), 3, 1, 1)[0, 0] > 0
-    core = torch.nn.functional.max_pool2d((~inside)[None, None].float(), 3, 1, 1)[0, 0] == 0
-    assert float(made[core].std()) < 1e-4
-    assert float(made[core].mean()) == pytest.approx(float(heat.sum()) / float(inside.sum()), rel=1e-3)
-    assert float(made[~kernel].abs().max()) < 1e-4
-
-
-def test_without_kept_self_attention_maps_stay_as_they_are():
-    heat = torch.rand(2, 1, *SIZE)
-    known, coarse = (
-        layer(GROUPING, is_cross=False),
-        layer("output_blocks.3.1.transformer_blocks.0.attn1", is_cross=False),
-    )
-    assert torch.equal(grouped(heat, new_store(), [known], [0]), heat)
-    store = new_store()
-    plant_groups(store, known.name, torch.zeros(16 * 24, dtype=torch.long), call=1)
-    plant_groups(store, coarse.name, torch.arange(8 * 12) % 2, call=1)
-    assert torch.equal(grouped(heat, store, [known, coarse], [0]), heat)
-    # of several sizes only the finest counts: there all cells are one group
-    made = grouped(heat, store, [coarse, known], [1])
-    assert float((made - heat.mean((-2, -1), keepdim=True)).abs().max()) < 1e-5
