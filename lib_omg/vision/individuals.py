@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .instances import otsu, regions, standardise
+from .instances import EDGE_CELLS, otsu, regions, standardise
 
 if TYPE_CHECKING:
     from .affinity import Affinity
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 BOND_COUNTS = 2.0
 """Weight of the bond of two pieces against their distance, fitted to the toy world's true and false pairs."""
 
-ONE_OF_A_CLASS = 0.1
-"""Two pieces that one word asks for are one individual when they are less apart than this (0.1 is even odds) ..."""
+ONE_OF_A_CLASS = 0.0
+"""Two pieces that one word asks for are one individual when they are less apart than this (0.1 were even odds) ..."""
 
 ONE_OF_TWO_CLASSES = -0.3
 """... and pieces that two words ask for when they are less apart than this: two words seldom mean one."""
@@ -112,6 +112,8 @@ def _one_more(
         if len(tried.words) <= len(pieces.words):
             continue
         warm, large = strengths(tried.masks, warmth)
+        if on_edge(tried.masks) >= on_edge(pieces.masks) + EDGE_CELLS:
+            continue  # ground or a wall
         if warm.min() < LEAST_WARMTH * warm.median() or large.min() < LEAST_SIZE_OF_MORE * large.median():
             continue
         least = min(apart(a, b, affinity) for place, a in enumerate(tried.masks) for b in tried.masks[:place])
@@ -149,6 +151,11 @@ def strengths(pieces: torch.Tensor, warmth: torch.Tensor) -> tuple[torch.Tensor,
     """Mean warmth and number of cells of pieces (N, H, W): two of (N,)."""
     sizes = pieces.sum((1, 2))
     return (pieces * warmth).sum((1, 2)) / sizes.clamp(min=1), sizes
+
+
+def on_edge(pieces: torch.Tensor) -> int:
+    """Cells of pieces (N, H, W) on the picture's sides and top."""
+    return int(pieces[..., 0].sum() + pieces[..., -1].sum() + pieces[..., 0, :].sum())
 
 
 def scaled(warmth: torch.Tensor) -> torch.Tensor:

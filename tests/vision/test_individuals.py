@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib_omg.vision.affinity import Affinity
-from lib_omg.vision.individuals import MOST, apart, individuals, scaled, sideways
+from lib_omg.vision.individuals import MOST, apart, individuals, on_edge, scaled, sideways
 
 H, W = 16, 32
 
@@ -83,6 +83,18 @@ def test_an_individual_too_few_is_found_by_its_own_word() -> None:
     heat = torch.stack([first, second])
     made = individuals(heat, heat, [1, 1], together(A, B, C))
     assert sorted(zip(made.words, owners(made.masks, [A, B, C]), strict=True)) == [(0, 0), (1, 1), (1, 2)]
+
+
+def test_warm_ground_is_nobody() -> None:
+    """It stands well apart and belongs together, but reaches the picture's sides."""
+    ground = torch.zeros(H, W)
+    ground[11:] = 1
+    heat = (A + 0.8 * ground + noise(5)).clamp(max=1)[None]
+    made = individuals(heat, heat, [1], together(ground, A))
+    assert owners(made.masks, [A, ground]) == [0]
+    beside = torch.zeros(2, H, W)
+    beside[:, 3:7, 0], beside[0, 15], beside[1, 0, 4:9] = 1, 1, 1
+    assert on_edge(beside) == 4 + 1 + 1 + 4 + 5
 
 
 def test_words_that_are_nowhere_give_nobody() -> None:
