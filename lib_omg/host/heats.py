@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,6 +44,11 @@ class Layout:
     grouping_calls: Sequence[int] = ()
     pictures: Sequence[torch.Tensor] = ()
 
+    @cached_property
+    def together(self) -> list[Affinity]:
+        """What belongs together, for every cond row of all images; empty where that wasn't kept."""
+        return affinities(self.trace.attention, self.layers, self.size, self.grouping_calls)
+
     @property
     def mask_size(self) -> tuple[int, int]:
         """(height, width) in which regions are found: the latent's, or where they are refined that of the pictures."""
@@ -58,7 +64,7 @@ def class_heats(words: Sequence[str], layout: Layout, frame: PromptFrame) -> lis
 
 def image_affinities(layout: Layout) -> list[Affinity | None]:
     """What belongs together in every image; None where no self-attention that tells it was kept."""
-    rows = affinities(layout.trace.attention, layout.layers, layout.size, layout.grouping_calls)
+    rows = layout.together
     if len(rows) != sum(layout.cond_counts):
         return [None] * len(layout.cond_counts)
     ends = list(itertools.accumulate(layout.cond_counts))
@@ -108,7 +114,7 @@ def _heats(rows: Sequence[Sequence[tuple[int, ...]]], layout: Layout) -> list[to
     the image that have them."""
     words = [WordTokens(tuple(positions)) for positions in rows]
     store = layout.trace.attention
-    maps = word_maps(store, layout.layers, layout.size, words, layout.telling_calls)
+    maps = word_maps(store, layout.layers, layout.size, words, layout.telling_calls, layout.together)
     out, first = [], 0
     for count in layout.cond_counts:
         span = slice(first, first + count)
