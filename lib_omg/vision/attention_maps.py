@@ -70,28 +70,29 @@ def word_maps(
     if not words:
         return torch.zeros(0, 0, *size)
     total = torch.zeros(len(words), len(words[0].positions), *size)
-    weights = 0.0
+    weights = torch.zeros(len(words[0].positions))
     calls = store.calls() if calls is None else calls
     used = telling_layers(store, layers, size)
     for call in calls[:: max(1, math.ceil(len(calls) / MAX_CALLS))]:
         for layer in used:
             made = _layer_map(store, layer, call, size, words)
             if made is not None:
-                weight = max(telling(made, together), LEAST_TOLD)
-                total += weight * made
+                weight = telling(made, together).clamp(min=LEAST_TOLD)
+                total += weight[None, :, None, None] * made
                 weights += weight
-    return total / weights if weights else total
+    return total / weights.clamp(min=LEAST_TOLD)[None, :, None, None]
 
 
-def telling(maps: torch.Tensor, together: Sequence[Affinity] = ()) -> float:
-    """How much a layer's maps (N, R, H, W) tell of where words are: the square of their variance over cells.
+def telling(maps: torch.Tensor, together: Sequence[Affinity] = ()) -> torch.Tensor:
+    """How much a layer's maps (N, R, H, W) tell of where words are: (R,), the square of their variance over cells.
 
-    Attention that is much the same everywhere tells nothing; nor does what is gone when every cell gets what the cells
-    it belongs to have, for that is neither here nor there.
+    Each cond row is told for itself: what is found in an image depends on no other image. Attention that is much the
+    same everywhere tells nothing; nor does what is gone when every cell gets what the cells it belongs to have, for
+    that is neither here nor there.
     """
     if len(together) == maps.shape[1]:
         maps = torch.stack([row.spread(maps[:, number]) for number, row in enumerate(together)], 1)
-    return float(maps.flatten(-2).var(-1, unbiased=False).mean() ** 2)
+    return maps.flatten(-2).var(-1, unbiased=False).mean(0) ** 2
 
 
 def telling_layers(
