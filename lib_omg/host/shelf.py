@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,20 +83,23 @@ class Shelf:
     disk: Disk | None = None
     _kept: dict[str, KeptLayout] = field(default_factory=dict)
     _was_read: bool = False
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    """The page asks while a picture is drawn."""
 
     def add(self, layout: KeptLayout, limit_bytes: int) -> None:
         """Put a layout on the shelf; older ones let go of their traces beyond the limit, and the oldest go."""
-        self._read()
-        self._kept[layout.id] = layout
-        self.hold(limit_bytes)
-        nameless = [one.id for one in self._kept.values() if not one.name]
-        for old in nameless[: max(0, len(nameless) - MOST_LAYOUTS)]:
-            del self._kept[old]
+        with self._lock:
+            self._read()
+            self._kept[layout.id] = layout
+            self.hold(limit_bytes)
+            nameless = [one.id for one in self._kept.values() if not one.name]
+            for old in nameless[: max(0, len(nameless) - MOST_LAYOUTS)]:
+                del self._kept[old]
 
     def hold(self, limit_bytes: int) -> None:
         """Keep traces within a limit, those of the newest layouts first; the very newest keeps its own."""
         total = 0
-        for number, layout in enumerate(reversed(self._kept.values())):
+        for number, layout in enumerate(self.all()):
             total += layout.nbytes
             if number and total > limit_bytes:
                 layout.trace = layout.basis = None
@@ -106,9 +110,10 @@ class Shelf:
         Raises:
             OmgError: it isn't there.
         """
-        self._read()
         try:
-            return self._kept[layout_id]
+            with self._lock:
+                self._read()
+                return self._kept[layout_id]
         except KeyError:
             raise OmgError(
                 "OMG: the approved layout isn't kept any more (the WebUI was restarted, or it was deleted). Press "
@@ -117,8 +122,9 @@ class Shelf:
 
     def all(self) -> list[KeptLayout]:
         """All layouts, the newest first."""
-        self._read()
-        return list(reversed(self._kept.values()))
+        with self._lock:
+            self._read()
+            return list(reversed(self._kept.values()))
 
     def name(self, layout: KeptLayout, name: str) -> None:
         """Give a layout a name, by which it is kept on disk.
@@ -136,8 +142,10 @@ class Shelf:
 
     def remove(self, layout_id: str) -> None:
         """Let a layout go, on disk as well; one that isn't there is gone already."""
-        self._read()
-        if self._kept.pop(layout_id, None) is not None and self.disk is not None:
+        with self._lock:
+            self._read()
+            known = self._kept.pop(layout_id, None) is not None
+        if known and self.disk is not None:
             self.disk.delete(layout_id)
 
     def _read(self) -> None:
@@ -232,7 +240,7 @@ def in_ram(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map(in_ram, value))
     if hasattr(value, "__dict__"):
-        made = object.__new__(type(value))
+        made = type(value).__new__(type(value))
         vars(made).update({key: in_ram(one) for key, one in vars(value).items()})
         return made
     return value
