@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -240,7 +241,7 @@ def in_ram(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map(in_ram, value))
     if hasattr(value, "__dict__"):
-        made = type(value).__new__(type(value))
+        made = copy.copy(value)
         vars(made).update({key: in_ram(one) for key, one in vars(value).items()})
         return made
     return value
