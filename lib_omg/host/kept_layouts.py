@@ -103,6 +103,11 @@ def picture_url(picture: torch.Tensor, longest_px: int | None = None) -> str:
     if longest_px is not None:
         image.thumbnail((longest_px, longest_px))
         kind = "jpeg"
+    return data_url(image, kind)
+
+
+def data_url(image: Image.Image, kind: str) -> str:
+    """A picture as a data URL, "png" or "jpeg"."""
     stream = io.BytesIO()
     image.save(stream, kind)
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

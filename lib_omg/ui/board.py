@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lib_omg.core.errors import SettingsError
 from lib_omg.host.clicks import Clicks, final_masks
-from lib_omg.host.kept_layouts import described, picture_url
+from lib_omg.host.kept_layouts import data_url, described, picture_url
 from lib_omg.ui.inputs import ASSIGNMENTS
 from lib_omg.ui.values import values_from_settings
 from lib_omg.vision.painted import pack
@@ -146,6 +144,4 @@ def _text(params: Mapping[str, Any], name: str) -> str:
 def _grey_url(mask: torch.Tensor) -> str:
     from PIL import Image
 
-    stream = io.BytesIO()
-    Image.fromarray((mask.clamp(0, 1) * 255).round().byte().numpy()).save(stream, "png")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return data_url(Image.fromarray((mask.clamp(0, 1) * 255).round().byte().numpy()), "png")
