@@ -16,6 +16,8 @@ from toyworld.scene import LIGHTS, PLACES, caption
 CROWD_WIDTHS_PX: Mapping[int, int] = MappingProxyType({1: 128, 2: 128, 3: 192, 4: 256, 5: 256})
 """Width of a picture by the number of its concepts."""
 MOST_CONCEPTS = max(CROWD_WIDTHS_PX)
+CLOSE_SIZE, CLOSE_WIDTH_PX = 3, 128
+"""Three who have little room hide each other; two of them rarely do."""
 _SEEDS = 2**31
 _NEXT_SEED = 1_000_003
 _THINGS = frozenset({"vase", "lamp"})
@@ -44,12 +46,13 @@ _SIDES: Mapping[PairKind, tuple[frozenset[str], frozenset[str]]] = MappingProxyT
 
 @dataclass(frozen=True)
 class Case:
-    """One picture to draw: `names` are members of the cast from left to right."""
+    """One picture to draw: `names` are members of the cast from left to right; `close`: they are to hide each other."""
 
     names: tuple[str, ...]
     place: str
     light: str
     seed: int
+    close: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= MOST_CONCEPTS or len(set(self.names)) != len(self.names):
@@ -73,7 +76,7 @@ class Case:
     @property
     def width_px(self) -> int:
         """Width of the picture."""
-        return CROWD_WIDTHS_PX[len(self.names)]
+        return CLOSE_WIDTH_PX if self.close else CROWD_WIDTHS_PX[len(self.names)]
 
     @property
     def layout_prompt(self) -> str:
@@ -126,6 +129,13 @@ def crowd(size: int, count: int, lights: Collection[str] = tuple(LIGHTS)) -> lis
     if not 1 <= size <= MOST_CONCEPTS:
         raise ValueError(f"size: expected 1 to {MOST_CONCEPTS}, found {size}")
     return _cases(f"crowd {size}", list(itertools.combinations(sorted(CAST), size)), count, lights)
+
+
+def close(count: int, lights: Collection[str] = tuple(LIGHTS)) -> list[Case]:
+    """Pictures of men and women who hide each other, spread evenly over them, places and lights; see `pairs`."""
+    people = sorted(name for name, member in CAST.items() if member.class_word in PEOPLE)
+    teams = list(itertools.combinations(people, CLOSE_SIZE))
+    return [replace(case, close=True) for case in _cases("close", teams, count, lights)]
 
 
 def _cases(label: str, teams: Sequence[tuple[str, ...]], count: int, lights: Collection[str]) -> list[Case]:

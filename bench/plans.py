@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from types import MappingProxyType
 
-from bench.cases import Case, PairKind, crowd, pairs
+from bench.cases import Case, PairKind, close, crowd, pairs
 
-Option = tuple[str, str | float]
+Option = tuple[str, str | float | bool]
 
 SAME_CLASS = (PairKind.MAN_MAN, PairKind.WOMAN_WOMAN)
 PEOPLE_KINDS = (PairKind.MAN_WOMAN, *SAME_CLASS)
@@ -65,7 +65,7 @@ _OTHER_SECONDS = (1.3, 0.0)
 _NARROWEST_PX = 128
 
 
-def ours(label: str, **options: str | float) -> Variant:
+def ours(label: str, **options: str | float | bool) -> Variant:
     """OMG with other settings than its defaults."""
     return Variant(label, OURS.method, tuple(sorted(options.items())))
 
@@ -76,11 +76,17 @@ PROMPTS = tuple(
     for view in ("whole", "crop")
     for form in ("scene", "alone", "scene, then alone", "alone, then scene")
 )
+OTHERS_SEEN = (
+    ours("others seen", hide_others=False),
+    ours("others seen, scene", hide_others=False, prompt_form="scene"),
+    ours("others seen, scene, start 0.3", hide_others=False, prompt_form="scene", start=0.3),
+)
 BY_START = tuple(ours(f"start {start:g}", start=start) for start in STARTS)
 ABLATIONS: Mapping[str, tuple[Variant, ...]] = MappingProxyType(
     {
         "layout preservation": (OURS, NO_PRESERVATION),
         "concept prompt and view": (OURS, *PROMPTS),
+        "other concepts": (OURS, *OTHERS_SEEN),
         "start": (OURS, *BY_START),
         "masks": (OURS, OURS_TRUE_MASKS),
     }
@@ -93,12 +99,13 @@ class Plan:
 
     Attributes:
         methods: of tables 1, 2, 5, 6 and the overlapping people.
-        pairs: cases by kind, the cells of table 2; tables 5, 6 and the overlapping people look at the same pictures.
+        pairs: cases by kind, the cells of table 2; tables 5 and 6 look at the same pictures.
         single_base: those of the pairs whose concepts are drawn alone as well.
         crowds: cases by count, two and more; every member of the largest is drawn alone as well.
         crowd_methods: of table 3.
         ablation_cases, ablations: of table 4, by heading.
         strip_cases: those of the start-step strip.
+        close_cases: those of the people who hide each other.
     """
 
     methods: tuple[Variant, ...]
@@ -109,6 +116,7 @@ class Plan:
     ablation_cases: tuple[Case, ...]
     ablations: Mapping[str, tuple[Variant, ...]]
     strip_cases: tuple[Case, ...]
+    close_cases: tuple[Case, ...]
 
     @property
     def pair_cases(self) -> tuple[Case, ...]:
@@ -134,7 +142,8 @@ class Plan:
     def groups(self) -> tuple[Case, ...]:
         """All cases of two and more."""
         cases = (*self.pair_cases, *(case for crowd in self.crowds.values() for case in crowd))
-        return tuple(dict.fromkeys((*cases, *self.single_base, *self.ablation_cases, *self.strip_cases)))
+        return tuple(dict.fromkeys((*cases, *self.single_base, *self.ablation_cases, *self.strip_cases,
+                                    *self.close_cases)))  # fmt: skip
 
     def with_cases(self, chosen: Mapping[Case, Case]) -> Plan:
         """The plan with other cases in the place of its own."""
@@ -145,7 +154,7 @@ class Plan:
         return replace(
             self, pairs={kind: of(cases) for kind, cases in self.pairs.items()}, single_base=of(self.single_base),
             crowds={size: of(cases) for size, cases in self.crowds.items()}, ablation_cases=of(self.ablation_cases),
-            strip_cases=of(self.strip_cases),
+            strip_cases=of(self.strip_cases), close_cases=of(self.close_cases),
         )  # fmt: skip
 
     def draws(self, tables: Iterable[int]) -> list[Draw]:
@@ -169,8 +178,8 @@ class Plan:
         if table == 4:
             variants = [variant for group in self.ablations.values() for variant in group]
             starts = [variant for variant in variants if variant in BY_START]
-            return [(variants, self.ablation_cases), (layout, self.ablation_cases), (layout, self.people_cases),
-                    (self.methods, self.people_cases), (starts, self.strip_cases)]  # fmt: skip
+            return [(variants, self.ablation_cases), (layout, self.ablation_cases), (layout, self.close_cases),
+                    (self.methods, self.close_cases), (starts, self.strip_cases)]  # fmt: skip
         return [(measured, self.people_cases if table == 6 else self.pair_cases)]
 
 
@@ -223,4 +232,5 @@ def _plan(
         ablation_cases=tuple(case for kind in (*PEOPLE_KINDS, PairKind.DOG_PERSON) for case in cells[kind][:ablation]),
         ablations=ablations,
         strip_cases=tuple(cells[kind][0] for kind in PEOPLE_KINDS),
+        close_cases=tuple(close(2 * single)),
     )

@@ -99,7 +99,12 @@ class Run:
         layouts = [Draw(LAYOUT, case) for case in cases]
         self.draw(layouts)
         found = self.album.instances(layouts, self.detector, self.embedder, self.stamp)
-        return [measures.presence(found[layout], layout.case.class_words)[1] for layout in layouts]
+        return [self._is_right(layout.case, found[layout]) for layout in layouts]
+
+    @staticmethod
+    def _is_right(case: Case, instances: tuple[Instance, ...]) -> bool:
+        _, exact = measures.presence(instances, case.class_words)
+        return exact and (not case.close or max(measures.occlusions(instances)) > measures.OCCLUDED)
 
     def scores(self, draws: Sequence[Draw]) -> dict[Draw, Score]:
         """Score pictures; those of cases whose layout was drawn also against it."""

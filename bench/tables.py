@@ -140,13 +140,13 @@ def ablations_table(plan: Plan, figures: Figures) -> list[Table]:
             own = figures.by_case(variant, plan.ablation_cases, Metric.IDENTITY)
             rows.append(Row(variant.label, (*cells, statistics.paired_difference(own, default))))
         tables.append(Table(4, f"Ablation: {title}", columns, tuple(rows)))
-    chosen = figures.occluded(plan.people_cases)
+    chosen = figures.occluded(plan.close_cases)
     rows = [
         Row(variant.label, tuple(figures.mean(variant, chosen, metric) for metric in ABLATION_METRICS))
         for variant in plan.methods
     ]
-    share = f"{len(chosen)} of {len(plan.people_cases)} layouts"
-    note = f"In {share} the masks say that somebody is hidden by more than {OCCLUDED:.0%}."
+    share = f"{len(chosen)} of {len(plan.close_cases)} layouts"
+    note = f"Three close together; in {share} the masks say that somebody is hidden by more than {OCCLUDED:.0%}."
     tables.append(Table(4, "Overlapping people only", columns[:-1], tuple(rows), note))
     return tables
 

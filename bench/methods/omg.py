@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.methods.base import Resources
 
 _OF_PICTURE = (
-    "attention_strength", "self_attention_end", "view", "crop_margin", "feather_px", "dilation_px",
+    "attention_strength", "self_attention_end", "view", "crop_margin", "hide_others", "feather_px", "dilation_px",
 )  # fmt: skip
 _OF_CONCEPT = ("start", "cfg_scale")
 
@@ -57,7 +57,7 @@ class OmgOptions:
         lora_weight, te_weight: of every concept's LoRA. The rest: see `OmgSettings` and `ConceptSettings`.
     """
 
-    prompt_form: PromptForm = PromptForm.SCENE
+    prompt_form: PromptForm = PromptForm.ALONE
     switch: float = 0.5
     true_masks: bool = False
     growth_px: float = 0.0
@@ -69,6 +69,7 @@ class OmgOptions:
     self_attention_end: float | None = None
     view: View | None = None
     crop_margin: float | None = None
+    hide_others: bool | None = None
     feather_px: float | None = None
     dilation_px: float | None = None
 

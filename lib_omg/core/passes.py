@@ -28,17 +28,24 @@ class ConceptPlan:
     Attributes:
         concept: its number, as in the row map. start_sigma: it is blended from the first call at or below this on.
         masks: (B, H, W) in 0..1, one for each image. windows: what its rows see, one for each image.
+        others: (B, H, W) in 0..1, what other concepts own of each image: hidden from its rows; None: nothing is hidden.
     """
 
     concept: int
     start_sigma: float
     masks: torch.Tensor
     windows: tuple[Window, ...]
+    others: torch.Tensor | None = None
 
     @cached_property
     def owns(self) -> tuple[bool, ...]:
         """For each image, whether the concept has any of it; asked of the masks once, not at every call."""
-        return tuple(bool(has) for has in self.masks.flatten(1).any(1).tolist())
+        return tuple(self.masks.flatten(1).any(1).tolist())
+
+    @cached_property
+    def hides(self) -> tuple[bool, ...]:
+        """For each image, whether somebody else has any of it."""
+        return () if self.others is None else tuple(self.others.flatten(1).any(1).tolist())
 
 
 class Denoiser(Protocol):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from . import plain
@@ -14,8 +15,8 @@ from .errors import SettingsError
 MAX_CONCEPTS = 5
 """How many concepts one picture may have; the panel draws this many."""
 
-DEFAULT_START = 0.3
-"""Best of the toy world's start table, hair and clothes changed and everybody still there; the paper has 0.32."""
+DEFAULT_START = 0.2
+"""Of the toy world's starts one that changes hair and clothes, with everybody still there; the paper has 0.32."""
 
 TELLING_FROM = 0.6
 """From this fraction of the reference schedule on, the layout's attention shows what is where."""
@@ -118,7 +119,7 @@ class ConceptSettings:
     loras: tuple[LoraSettings, ...] = ()
     prompt: str = ""
     """See `PromptMode`; empty: the LoRA's trigger words and the class word."""
-    prompt_mode: PromptMode = PromptMode.SCENE
+    prompt_mode: PromptMode = PromptMode.ALONE
     negative_prompt: str = ""
     """Empty: the picture's negative prompt."""
     mask_source: MaskSource = MaskSource.ATTENTION
@@ -176,6 +177,8 @@ class OmgSettings:
     view: View = View.WHOLE
     crop_margin: float = 0.15
     """Margin around a concept's mask, as a fraction of its longer side."""
+    hide_others: bool = True
+    """A concept's rows see what lies around in the place of the other concepts (see `others`)."""
     feather_px: float = 8.0
     """Width of the soft edge of masks, in pixels of the picture."""
     dilation_px: float = 16.0
@@ -215,6 +218,16 @@ class OmgSettings:
         """
         return plain.build(cls, data, "", _SCHEMA)
 
+    @classmethod
+    def from_complete(cls, data: Mapping[str, Any]) -> OmgSettings:
+        """Build the settings of a picture from what `to_dict(complete=True)` wrote, maybe in an earlier version: what
+        wasn't there yet is as pictures were then.
+
+        Raises:
+            SettingsError: see `from_dict`.
+        """
+        return cls.from_dict({**_BEFORE, **data} if isinstance(data, Mapping) else data)
+
     def to_dict(self, *, complete: bool = False) -> dict[str, Any]:
         """The plain form, without fields that have their default value.
 
@@ -228,6 +241,9 @@ class OmgSettings:
             made.pop("layout_only", None)
         return made
 
+
+_BEFORE: Mapping[str, Any] = MappingProxyType({"hide_others": False})
+"""What pictures were like before a field was there, where that isn't its default."""
 
 _SCHEMA = plain.Schema(
     nested={"concepts": ConceptSettings, "loras": LoraSettings},

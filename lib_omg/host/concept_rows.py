@@ -31,6 +31,7 @@ class Job:
 
     Attributes:
         mask: (h, w), the window's part of the concept's mask. weights: of the cond rows, see AND.
+        shift: (C, H, W), what was added to the picture's x before it was cut; None: nothing.
     """
 
     image: int
@@ -39,6 +40,7 @@ class Job:
     mask: torch.Tensor
     rows: tuple[RowInput, ...]
     weights: tuple[float, ...]
+    shift: torch.Tensor | None = None
 
 
 def job_rows(

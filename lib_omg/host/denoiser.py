@@ -13,6 +13,7 @@ from modules.sd_samplers_timesteps import CFGDenoiserTimesteps
 
 from lib_omg.core.blend import Region, blend
 from lib_omg.core.errors import OmgError
+from lib_omg.core.others import hiding_shift
 from lib_omg.core.rows import RowCursor, global_rows
 from lib_omg.core.schedule import sigma_at_timestep
 
@@ -116,6 +117,8 @@ class _Call:
     tools: Instruments
     step: int
     uncond_skipped: bool = False
+    denoised: torch.Tensor | None = None
+    """What `predict` gave."""
 
     def replay(self, call: TracedCall) -> torch.Tensor:
         """See core's `Denoiser`: what CFGDenoiser.forward does beside predicting."""
@@ -139,6 +142,7 @@ class _Call:
                     f"{cursor.seen}. Another extension or a special UNet takes over sampling; turn it off for OMG."
                 )
             self.uncond_skipped = cursor.seen == sum(counts)
+        self.denoised = denoised
         return denoised
 
     def predict_concepts(self, plans: Sequence[ConceptPlan]) -> tuple[list[Region], list[Region]]:
@@ -148,7 +152,7 @@ class _Call:
         outputs = run_rows(self.denoiser.inner_model, jobs, self.tools.cursor, limit)
         regions, uncond_regions = [], []
         for job, x_out in zip(jobs, outputs, strict=True):
-            prediction, uncond = self._guide(job, x_out)
+            prediction, uncond = (self._as_of_x(job, out) for out in self._guide(job, x_out))
             regions.append(Region(job.image, job.window, prediction, job.mask))
             if self.denoiser.need_last_noise_uncond:
                 uncond_regions.append(Region(job.image, job.window, uncond, job.mask))
@@ -178,13 +182,40 @@ class _Call:
             window, mask = plan.windows[image], plan.masks[image]
             if not plan.owns[image]:
                 continue
+            shift = self._shift(plan, image)
+            x = self.x[image] if shift is None else self.x[image] + shift
             rows = job_rows(
-                self.x[image], self.sigma[image], window, self.kwargs["image_cond"][image : image + 1],
+                x, self.sigma[image], window, self.kwargs["image_cond"][image : image + 1],
                 [_row(cond, index) for index, _ in parts],
                 None if self.uncond_skipped else _row(uncond, image),
             )  # fmt: skip
-            jobs.append(Job(image, plan.concept, window, window.cut(mask), rows, tuple(weight for _, weight in parts)))
+            weights = tuple(weight for _, weight in parts)
+            jobs.append(Job(image, plan.concept, window, window.cut(mask), rows, weights, shift))
         return jobs
+
+    def _shift(self, plan: ConceptPlan, image: int) -> torch.Tensor | None:
+        """What hides the others from a concept's rows, (C, H, W) to be added to x; None: there is nothing to hide."""
+        if plan.others is None or not plan.hides[image]:
+            return None
+        assert self.denoised is not None
+        x0 = self.denoiser.get_pred_x0(self.x, self.denoised, self.sigma)[image]
+        signal, _ = self._levels(image)
+        return hiding_shift(self.x[image], x0, plan.masks[image], plan.others[image], signal)
+
+    def _levels(self, image: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(signal, noise): x is signal * x0 + noise * a normal noise."""
+        sigma = self.sigma[image]
+        if not isinstance(self.denoiser, CFGDenoiserTimesteps):
+            return torch.ones_like(sigma), sigma
+        alpha = self.denoiser.alphas[sigma.to(torch.int64)]
+        return alpha.sqrt(), (1 - alpha).sqrt()
+
+    def _as_of_x(self, job: Job, output: torch.Tensor) -> torch.Tensor:
+        """A job's result as if its rows had seen x itself: where that is the noise, the same x0 takes another one."""
+        if job.shift is None or not isinstance(self.denoiser, CFGDenoiserTimesteps):
+            return output
+        _, noise = self._levels(job.image)
+        return output - job.window.cut(job.shift) / noise
 
     def _guide(self, job: Job, x_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Guidance with the host's own formula: (C, h, w) of the result and of the uncond row."""

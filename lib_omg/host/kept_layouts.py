@@ -142,7 +142,7 @@ def _read(data: Any) -> KeptLayout:
     return KeptLayout(
         dict(data["fields"]), int(data["seed"]), int(data["subseed"]),
         (int(data["size_px"][0]), int(data["size_px"][1])), (int(data["size"][0]), int(data["size"][1])),
-        _picture(data["picture"]), instances, owners, OmgSettings.from_dict(data["settings"]),
+        _picture(data["picture"]), instances, owners, OmgSettings.from_complete(data["settings"]),
         likeness=None if likeness is None else torch.tensor(likeness), id=data["id"], name=str(data["name"]),
         board=data.get("board"),
     )  # fmt: skip

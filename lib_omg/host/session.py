@@ -201,7 +201,8 @@ class Session:
             else:
                 windows = tuple(whole(*size) for _ in own)
             start_sigma = fraction_to_sigma(concept.start, schedule_sigmas())
-            plans.append(ConceptPlan(number, start_sigma, own.to(device), windows))
+            others = (masks.sum(1) - own).clamp(0, 1).to(device) if self.settings.hide_others else None
+            plans.append(ConceptPlan(number, start_sigma, own.to(device), windows, others))
         return plans
 
     def _check_words(self, frame: conds.PromptFrame) -> None:

@@ -48,7 +48,7 @@ def from_infotext(params: Mapping[str, Any]) -> OmgSettings | None:
     if text is None:
         return None
     try:
-        return pack_masks(OmgSettings.from_dict(json.loads(text)))
+        return pack_masks(OmgSettings.from_complete(json.loads(text)))
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise SettingsError(
             f"OMG's entry in the PNG info can't be read, so OMG is off: damaged, or from a newer OMG ({error})"

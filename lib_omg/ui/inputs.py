@@ -67,6 +67,7 @@ PICTURE_DEFAULTS: dict[str, Any] = {
     "show_pictures": OmgSettings.show_pictures,
     "view": choice(VIEWS, OmgSettings.view),
     "crop_margin": OmgSettings.crop_margin,
+    "hide_others": OmgSettings.hide_others,
     "attention_strength": OmgSettings.attention_strength,
     "self_attention_end": OmgSettings.self_attention_end,
     "feather_px": OmgSettings.feather_px,
@@ -82,6 +83,7 @@ PICTURE_DEFAULTS: dict[str, Any] = {
 
 ADDED_FOR_PICTURE = ("layout_only", "find_by", "outline_by", "assign_by", "layout")
 ADDED_FOR_CONCEPTS = ("instance",)
+ADDED_LAST = ("hide_others",)
 """Inputs of later versions. They stand at the end, so that the place of all others stays."""
 
 
@@ -98,8 +100,9 @@ def _of_concepts(names: Iterable[str]) -> tuple[str, ...]:
 NAMES: tuple[str, ...] = (
     "enabled",
     *_of_concepts(name for name in CONCEPT_DEFAULTS if name not in ADDED_FOR_CONCEPTS),
-    *(name for name in PICTURE_DEFAULTS if name not in ADDED_FOR_PICTURE),
+    *(name for name in PICTURE_DEFAULTS if name not in (*ADDED_FOR_PICTURE, *ADDED_LAST)),
     *ADDED_FOR_PICTURE,
     *_of_concepts(ADDED_FOR_CONCEPTS),
+    *ADDED_LAST,
 )
 """Every input in the order in which the host hands their values over: a contract with API callers."""

@@ -232,6 +232,7 @@ def _picture_inputs(elem_id: str) -> dict[str, Any]:
     with gr.Accordion("OMG advanced", open=False, elem_id=f"{elem_id}_advanced"):
         inputs["view"] = gr.Radio(**options("view", "concepts see"), choices=list(VIEWS))
         inputs["crop_margin"] = gr.Slider(**options("crop_margin", "crop margin"), minimum=0, maximum=2, step=0.05)
+        inputs["hide_others"] = gr.Checkbox(**options("hide_others", "hide the other concepts from each LoRA"))
         with FormRow():
             strength = options("attention_strength", "attention strength")
             inputs["attention_strength"] = gr.Slider(**strength, minimum=0, maximum=1, step=0.05)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from bench import plans
 from bench.approval import MOST_SEEDS, approve
 from bench.cases import Case, pairs
+from bench.measures import Instance
+from bench.runs import Run
 
 CASES = pairs("man+woman", 6)
 
@@ -60,3 +65,18 @@ def test_a_plan_takes_new_seeds_everywhere() -> None:
     drawn = {draw.case.seed for draw in changed.draws(plans.TABLES)}
     assert drawn == seeds  # those alone too
     assert len(changed.draws(plans.TABLES)) == len(plan.draws(plans.TABLES))
+
+
+def test_only_a_layout_in_which_somebody_is_hidden_is_right_for_those_close_together() -> None:
+    apart, hidden = np.zeros((2, 40, 60), bool), np.zeros((2, 40, 60), bool)
+    apart[0, 5:35, 5:25] = apart[1, 5:38, 35:55] = True
+    hidden[1, 5:38, 20:40] = True
+    hidden[0, 5:35, 10:20] = True  # its other half is behind
+    hidden[0, 5:10, 20:30] = True  # but for its head
+    hidden[1] &= ~hidden[0]
+    case = Case(("rex", "bob"), "park", "day", 1)
+    for masks, when_close in ((apart, False), (hidden, True)):
+        seen = tuple(Instance("man", mask, np.ones(1)) for mask in masks)
+        assert Run._is_right(case, seen)
+        assert Run._is_right(replace(case, close=True), seen) is when_close
+        assert not Run._is_right(case, seen[:1])

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from bench.cases import Case, PairKind, crowd, pairs, single
+from bench.cases import Case, PairKind, close, crowd, pairs, single
 from toyworld.identity import CAST
 from toyworld.scene import LIGHTS, PLACES
 
@@ -95,6 +95,13 @@ def test_crowds_show_the_whole_cast_as_often(size: int) -> None:
     assert max(shown.values()) - min(shown.values()) <= 2
 
 
+def test_those_close_together_are_people_with_little_room() -> None:
+    cases = close(20)
+    assert {word for case in cases for word in case.class_words} == {"man", "woman"}
+    assert {(len(case.names), case.width_px) for case in cases} == {(3, 128)}
+    assert cases[0].again(1).close
+
+
 def test_lists_are_the_same_every_time_and_longer_ones_go_on() -> None:
     assert pairs("man+man", 32)[:7] == pairs("man+man", 7)
     assert crowd(4, 10) == crowd(4, 10)
@@ -115,6 +122,6 @@ def test_other_lights_change_nothing_but_the_scene() -> None:
 
 
 def test_no_two_lists_share_a_seed() -> None:
-    lists = [pairs(kind, 32) for kind in PairKind] + [crowd(size, 32) for size in range(1, 6)]
+    lists = [pairs(kind, 32) for kind in PairKind] + [crowd(size, 32) for size in range(1, 6)] + [close(32)]
     seeds = [case.seed for case in itertools.chain(*lists)]
     assert len(set(seeds)) == len(seeds)

@@ -291,21 +291,21 @@ def test_omg_with_nothing_said_is_the_extension_as_it_comes() -> None:
     told = settings.to_dict()
     assert set(told) == {"concepts", "on_missing"}
     assert [set(concept) for concept in told["concepts"]] == [{"class_word", "loras", "prompt", "prompt_mode"}] * 2
-    assert [c.prompt for c in settings.concepts] == [PAIR.scene_prompt(0), PAIR.scene_prompt(1)]
+    assert [c.prompt for c in settings.concepts] == [PAIR.own_prompt(0), PAIR.own_prompt(1)]
     assert [c.loras[0].name for c in settings.concepts] == ["rex", "ida"]
 
 
 def test_what_a_table_varies_arrives() -> None:
     options = OmgOptions(start=0.5, cfg_scale=3.0, view=View.CROP, feather_px=0.0, attention_strength=0.0,
-                         self_attention_end=0.1, crop_margin=0.3, dilation_px=4.0,
+                         self_attention_end=0.1, crop_margin=0.3, dilation_px=4.0, hide_others=False,
                          lora_weight=0.8, te_weight=0.0)  # fmt: skip
     settings = OmgSettings.from_dict(options.settings(PAIR))
     assert {(c.start, c.cfg_scale, c.loras[0].weight, c.loras[0].te_weight) for c in settings.concepts} == {
         (0.5, 3.0, 0.8, 0.0)
     }
     found = (settings.view, settings.feather_px, settings.attention_strength, settings.self_attention_end,
-             settings.crop_margin, settings.dilation_px)  # fmt: skip
-    assert found == (View.CROP, 0.0, 0.0, 0.1, 0.3, 4.0)
+             settings.crop_margin, settings.dilation_px, settings.hide_others)  # fmt: skip
+    assert found == (View.CROP, 0.0, 0.0, 0.1, 0.3, 4.0, False)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_two_of_one_class_share_the_word_of_the_prompt() -> None:
     case = Case(("rex", "bob"), "park", "day", 1)
     concepts = OmgOptions().settings(case)["concepts"]
     assert [concept["class_word"] for concept in concepts] == ["men", "men"]
-    assert concepts[1]["prompt"] == "a man and a bob man in the park"
+    assert concepts[1]["prompt"] == "a bob man in the park"
 
 
 def test_true_masks_arrive_as_painted_ones() -> None:

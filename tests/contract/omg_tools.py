@@ -28,7 +28,7 @@ def pair(**fields: Any) -> dict[str, Any]:
     return {"concepts": [boxed("man", "rex", LEFT), boxed("woman", "ida", RIGHT)], **fields}
 
 
-def start_sigma(fraction: float = 0.3) -> float:
+def start_sigma(fraction: float = 0.2) -> float:
     """The start's noise level, worked out anew: the n-th of 50 uniform timesteps."""
     from modules import shared
 

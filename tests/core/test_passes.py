@@ -205,3 +205,11 @@ def test_what_groups_is_not_put_back_though_the_layout_ended_on_it():
     assert followed.window.grouping
     ConceptPass([plan(0, 8.0)], trace, followed).call(latent(0), 4.0, FakeDenoiser())
     assert not followed.window.grouping
+
+
+def test_a_plan_tells_for_each_image_whether_there_is_somebody_to_hide():
+    masks, others = torch.zeros(2, 3, 5), torch.zeros(2, 3, 5)
+    others[1, 0, 0] = 0.25
+    windows = (whole(3, 5),) * 2
+    assert ConceptPlan(0, 1.0, masks, windows, others).hides == (False, True)
+    assert ConceptPlan(0, 1.0, masks, windows).hides == ()

@@ -68,6 +68,7 @@ settings = st.builds(
     self_attention_end=fractions,
     view=st.sampled_from(View),
     crop_margin=st.floats(0, 2),
+    hide_others=st.booleans(),
     feather_px=st.floats(0, 512),
     dilation_px=st.floats(-512, 512),
     on_missing=st.sampled_from(OnMissing),

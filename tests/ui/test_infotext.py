@@ -174,7 +174,7 @@ def test_a_lora_that_is_gone_is_named_and_kept(panel: Panel, webui: SimpleNamesp
 
 def test_the_entry_is_compact_and_says_letters_as_they_are() -> None:
     text = to_infotext(OmgSettings(concepts=(ConceptSettings(class_word="é"),)))
-    assert text.startswith('{"enabled":true,"concepts":[{"class_word":"é","prompt_mode":"scene",')
+    assert text.startswith('{"enabled":true,"concepts":[{"class_word":"é","prompt_mode":"alone",')
 
 
 def test_the_entry_names_what_had_its_default() -> None:
@@ -184,6 +184,14 @@ def test_the_entry_names_what_had_its_default() -> None:
     empty = {"loras", "prompt", "negative_prompt", "mask", "cfg_scale", "box", "instance"}
     assert set(concept) == {f.name for f in dataclasses.fields(ConceptSettings)} - empty
     assert set(written) == {f.name for f in dataclasses.fields(OmgSettings)} - {"concepts", "layout", "layout_only"}
+
+
+def test_a_picture_from_before_others_were_hidden_comes_back_as_it_was_made() -> None:
+    written = json.loads(to_infotext(OmgSettings(concepts=(ConceptSettings(class_word="man"),))))
+    del written["hide_others"]
+    read = from_infotext({INFOTEXT_KEY: json.dumps(written)})
+    assert read is not None
+    assert not read.hide_others
 
 
 def test_a_picture_as_mask_comes_back_packed() -> None:

@@ -39,6 +39,7 @@ PICTURE_LABELS = {
     "show_pictures": "Show layout and masks",
     "view": "OMG concepts see",
     "crop_margin": "OMG crop margin",
+    "hide_others": "OMG hide the other concepts from each LoRA",
     "attention_strength": "OMG attention strength",
     "self_attention_end": "OMG self-attention end",
     "feather_px": "OMG mask feather, px",

@@ -54,7 +54,7 @@ def test_the_order_is_a_contract() -> None:
     since_then = ["layout_only", "find_by", "outline_by", "assign_by", "layout"]
     assert list(NAMES) == [
         "enabled", *(f"concept{n}_{name}" for n in range(1, 6) for name in concept), *picture,
-        *since_then, *(f"concept{n}_instance" for n in range(1, 6)),
+        *since_then, *(f"concept{n}_instance" for n in range(1, 6)), "hide_others",
     ]  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_cleared_inputs_count_as_defaults() -> None:
     cleared = dict.fromkeys(NAMES) | {
         "enabled": True,
         "concept1_class_word": "dog",
-        "concept1_prompt_mode": "scene words",
+        "concept1_prompt_mode": "scene alone",
         "concept1_mask_source": "attention",
     }
     assert settings_from_args(list(cleared.values())) == OmgSettings(concepts=(ConceptSettings(class_word="dog"),))
@@ -175,7 +175,7 @@ def test_errors_name_the_concept_and_what_to_do(changes: dict[str, Any], message
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([True], "expected one object with settings or 84 values, found 1"),
+        ([True], "expected one object with settings or 85 values, found 1"),
         (["yes"], "expected true, false or an object"),
         ([{"concepts": [{"class_word": "a"}, {"class_word": "b", "colour": 1}]}], "unknown field 'colour'"),
         (

@@ -1,0 +1,146 @@
+"""A concept's rows don't see the other concepts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import harness
+import pytest
+import torch
+from omg_tools import boxed, concept, spy
+
+LEFT, RIGHT = [0.0, 0.0, 0.3, 1.0], [0.7, 0.0, 1.0, 1.0]
+SAMPLERS = ["Euler", "DDIM"]
+"""One whose denoiser gives the picture, one whose gives the noise."""
+
+
+def _pair(**fields: Any) -> dict[str, Any]:
+    return {"concepts": [boxed("man", "rex", LEFT), boxed("woman", "ida", RIGHT)], "view": "whole", **fields}
+
+
+@dataclass
+class _Calls:
+    """UNet calls: what went in and what came out."""
+
+    inputs: list[torch.Tensor] = field(default_factory=list)
+    timesteps: list[torch.Tensor] = field(default_factory=list)
+    outputs: list[torch.Tensor] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def _unet_calls() -> Iterator[_Calls]:
+    from modules import shared
+
+    calls = _Calls()
+
+    def record(_module: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
+        calls.inputs.append(args[0].clone())
+        calls.timesteps.append((args[1] if len(args) > 1 else kwargs["timesteps"]).clone())
+        calls.outputs.append(output.clone())
+
+    handle = shared.sd_model.model.diffusion_model.register_forward_hook(record, with_kwargs=True)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def _alpha(timesteps: torch.Tensor) -> torch.Tensor:
+    """The schedule's alpha at (fractional) timesteps (n,), log-linear in the noise level."""
+    from modules import shared
+
+    alphas = shared.sd_model.alphas_cumprod.double().cpu()
+    sigmas = ((1 - alphas) / alphas).sqrt()
+    low = timesteps.double().floor().long().clamp(max=len(sigmas) - 2)
+    part = timesteps.double() - low
+    sigma = ((1 - part) * sigmas[low].log() + part * sigmas[low + 1].log()).exp()
+    return (1 / (1 + sigma**2)).float()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_in_the_others_places_a_concept_sees_what_lies_around(sampler: str) -> None:
+    """The clean picture in a row's input, worked out anew from what the UNet was given and gave."""
+    with harness.options(omg_rows_per_batch=32), spy() as seen, _unet_calls() as calls:
+        harness.run(_pair(), sampler_name=sampler, steps=6)
+    first = next(n for n, x in enumerate(calls.inputs) if x.shape[0] == 4)  # rex' cond and uncond, ida's
+    seen_by_all, alpha = calls.inputs[first - 1][0], _alpha(calls.timesteps[first - 1][:1]).view(1, 1, 1)
+    cond, uncond = calls.outputs[first - 1]
+    eps = uncond + harness.DEFAULTS["cfg_scale"] * (cond - uncond)
+    # every UNet input is sqrt(alpha) x0 + sqrt(1 - alpha) noise
+    x0 = (seen_by_all - (1 - alpha).sqrt() * eps) / alpha.sqrt()
+    masks = [plan.masks[0] for plan in seen.plans]
+    between = x0[:, (masks[0] + masks[1]) <= 0.05]
+    assert between.shape[1] > 16
+    low, high = between.amin(1)[:, None], between.amax(1)[:, None]
+    for own, row in ((0, 0), (1, 2)):
+        there = masks[1 - own] > 0.999
+        shown = calls.inputs[first][row] / alpha.sqrt()  # without noise there
+        assert torch.equal(calls.inputs[first][row], calls.inputs[first][row + 1])
+        around = shown[:, there]
+        slack = 0.02 * (high - low)
+        assert ((around >= low - slack) & (around <= high + slack)).all()
+        assert float((around - x0[:, there]).abs().mean()) > 0.1, "there was nobody to hide: the test proves nothing"
+        free = masks[1 - own] == 0
+        torch.testing.assert_close(calls.inputs[first][row][:, free], seen_by_all[:, free], rtol=0, atol=1e-6)
+
+
+def test_everybody_is_seen_when_asked_for() -> None:
+    with harness.options(omg_rows_per_batch=32), _unet_calls() as calls:
+        harness.run(_pair(hide_others=False), steps=6)
+    first = next(n for n, x in enumerate(calls.inputs) if x.shape[0] == 4)
+    assert torch.equal(calls.inputs[first], calls.inputs[first - 1][:1].expand(4, -1, -1, -1))
+
+
+@contextlib.contextmanager
+def _knows_the_picture(picture: torch.Tensor) -> Iterator[None]:
+    """While open, the model's noise is whatever leads to `picture` (C, H, W), or to its middle where less is asked."""
+    from modules import shared
+
+    def answer(_module: Any, args: Any, kwargs: Any, output: torch.Tensor) -> torch.Tensor:
+        x, timesteps = args[0], args[1] if len(args) > 1 else kwargs["timesteps"]
+        alpha = _alpha(timesteps).view(-1, 1, 1, 1)
+        return ((x - alpha.sqrt() * picture) / (1 - alpha).sqrt()).to(output.dtype)
+
+    handle = shared.sd_model.model.diffusion_model.register_forward_hook(answer, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "UniPC", "Euler a", "DDIM CFG++"])
+def test_a_concept_that_predicts_the_same_picture_draws_the_same_picture(sampler: str) -> None:
+    """What is hidden changes what rows see; where they would say the same all the same, the picture must not change."""
+    picture = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(3))
+    with _knows_the_picture(picture):
+        hidden = harness.latents(_pair(feather_px=24.0), sampler_name=sampler, steps=8)
+        seen = harness.latents(_pair(feather_px=24.0, hide_others=False), sampler_name=sampler, steps=8)
+    torch.testing.assert_close(hidden, seen, rtol=0, atol=5e-3)
+
+
+def test_one_concept_alone_has_nobody_to_hide() -> None:
+    alone = {"concepts": [boxed("man", "rex", LEFT)]}
+    shown = harness.latents({**alone, "hide_others": False}, steps=6)
+    assert torch.equal(harness.latents(alone, steps=6), shown)
+
+
+def test_the_hires_pass_hides_too() -> None:
+    fields = {"steps": 6, "enable_hr": True, "hr_scale": 1.5, "denoising_strength": 0.5, "hr_upscaler": "Latent"}
+    with harness.options(omg_rows_per_batch=32), _unet_calls() as calls:
+        harness.run(_pair(), **fields)
+    concepts = [x for x in calls.inputs if x.shape == (4, 4, 24, 24)]
+    assert concepts
+    for rows in concepts:
+        changed = (rows[0] - rows[2]).abs().amax(0) > 1e-6
+        assert changed[:, :4].all()
+        assert changed[:, 20:].all()
+        assert not changed[:, 11:13].any()
+
+
+def test_found_people_are_hidden_and_the_picture_shows_it() -> None:
+    omg = {"concepts": [concept("man", "rex"), concept("woman", "ida")]}
+    shown = harness.latents({**omg, "hide_others": False})
+    assert float((harness.latents(omg) - shown).abs().max()) > 0.1
