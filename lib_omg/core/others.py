@@ -10,10 +10,26 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+_MOST_OF_PICTURE = 0.5
+"""Who owns more than this of the picture is no neighbour but what the others stand in."""
 _SOMEBODY = 0.05
 """A cell of which the masks own more than this is not taken for what lies around."""
 _LEAST = 1e-4
 """How much a cell inside of masks counts for what lies around: as good as nothing while there is anything else."""
+
+
+def others_of(masks: torch.Tensor, number: int) -> torch.Tensor:
+    """What is hidden from a concept: all that others own, but for one who owns most of the picture.
+
+    Args:
+        masks: (B, N, H, W) in 0..1, those of all N concepts.
+        number: the concept.
+
+    Returns:
+        (B, H, W) in 0..1.
+    """
+    hidden = masks * (masks.mean((2, 3), keepdim=True) <= _MOST_OF_PICTURE)
+    return (hidden.sum(1) - hidden[:, number]).clamp(0, 1)
 
 
 def hiding_shift(

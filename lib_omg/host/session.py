@@ -14,6 +14,7 @@ from modules import sd_samplers, shared
 
 from lib_omg.core.adapters import routed_adapters
 from lib_omg.core.errors import OmgError
+from lib_omg.core.others import others_of
 from lib_omg.core.passes import ConceptPass, ConceptPlan
 from lib_omg.core.prompts import find_word
 from lib_omg.core.schedule import fraction_to_sigma
@@ -201,7 +202,7 @@ class Session:
             else:
                 windows = tuple(whole(*size) for _ in own)
             start_sigma = fraction_to_sigma(concept.start, schedule_sigmas())
-            others = (masks.sum(1) - own).clamp(0, 1).to(device) if self.settings.hide_others else None
+            others = others_of(masks, number).to(device) if self.settings.hide_others else None
             plans.append(ConceptPlan(number, start_sigma, own.to(device), windows, others))
         return plans
 

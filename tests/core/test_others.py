@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_omg.core.others import hiding_shift, spread
+from lib_omg.core.others import hiding_shift, others_of, spread
 
 SIZES = st.tuples(st.integers(1, 21), st.integers(1, 21))
 
@@ -86,6 +86,20 @@ def test_masks_that_cover_everything_leave_the_concept_to_be_spread(signal):
     x0[:, :, :4] = 3.0
     shown = _shown(_random(5, 2, 8, 8), x0, own, others, signal=signal)
     torch.testing.assert_close(shown[:, :, 4:], torch.full((2, 8, 4), 3.0 * signal))
+
+
+def test_who_owns_most_of_the_picture_is_not_hidden():
+    """A concept for the whole scene: without it the others would stand in nothing."""
+    masks = torch.zeros(1, 3, 10, 10)
+    masks[0, 0, :, :2], masks[0, 1, :, 2:4], masks[0, 2, :, 4:] = 1, 1, 1
+    assert torch.equal(others_of(masks, 0), masks[:, 1])
+    assert torch.equal(others_of(masks, 2), masks[:, 0] + masks[:, 1])
+
+
+def test_each_image_has_its_own_others():
+    masks = torch.rand((2, 3, 6, 6), generator=torch.Generator().manual_seed(1)) / 3
+    found = others_of(masks, 1)
+    torch.testing.assert_close(found, masks[:, 0] + masks[:, 2])
 
 
 def test_half_precision_is_kept():
