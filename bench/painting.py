@@ -117,7 +117,7 @@ class Keys:
         case, method = draw.case, draw.variant.method
         if method not in self._of_method:
             self._of_method[method] = fingerprints.of_value([self._weights(method), _code(method)])
-        what = [method, _options(draw), case.names, case.place, case.light, case.seed, *(["close"] * case.close)]
+        what = [method, _options(draw), case.names, case.place, case.light, case.seed, case.close]
         return fingerprints.of_value([self._of_method[method], what])
 
     def _weights(self, method: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -197,10 +198,15 @@ class _Call:
         """What hides the others from a concept's rows, (C, H, W) to be added to x; None: there is nothing to hide."""
         if plan.others is None or not plan.hides[image]:
             return None
-        assert self.denoised is not None
-        x0 = self.denoiser.get_pred_x0(self.x, self.denoised, self.sigma)[image]
         signal, _ = self._levels(image)
-        return hiding_shift(self.x[image], x0, plan.masks[image], plan.others[image], signal)
+        return hiding_shift(self.x[image], self._x0[image], plan.masks[image], plan.others[image], signal)
+
+    @cached_property
+    def _x0(self) -> torch.Tensor:
+        """The clean latents (B, C, H, W) that `predict` came to."""
+        assert self.denoised is not None
+        x0: torch.Tensor = self.denoiser.get_pred_x0(self.x, self.denoised, self.sigma)
+        return x0
 
     def _levels(self, image: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(signal, noise): x is signal * x0 + noise * a normal noise."""

@@ -81,11 +81,6 @@ PICTURE_DEFAULTS: dict[str, Any] = {
 }
 """The inputs for the whole picture, with their defaults."""
 
-ADDED_FOR_PICTURE = ("layout_only", "find_by", "outline_by", "assign_by", "layout")
-ADDED_FOR_CONCEPTS = ("instance",)
-ADDED_LAST = ("hide_others",)
-"""Inputs of later versions. They stand at the end, so that the place of all others stays."""
-
 
 def key(number: int, name: str) -> str:
     """The name of concept `number`'s (1 is the first) input."""
@@ -97,12 +92,12 @@ def _of_concepts(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(key(number, name) for number in range(1, MAX_CONCEPTS + 1) for name in each)
 
 
+ADDED = ("layout_only", "find_by", "outline_by", "assign_by", "layout", *_of_concepts(["instance"]), "hide_others")
+"""Inputs of later versions, in the order they came in. They stand at the end, so that the place of all others stays."""
+
 NAMES: tuple[str, ...] = (
     "enabled",
-    *_of_concepts(name for name in CONCEPT_DEFAULTS if name not in ADDED_FOR_CONCEPTS),
-    *(name for name in PICTURE_DEFAULTS if name not in (*ADDED_FOR_PICTURE, *ADDED_LAST)),
-    *ADDED_FOR_PICTURE,
-    *_of_concepts(ADDED_FOR_CONCEPTS),
-    *ADDED_LAST,
+    *(name for name in (*_of_concepts(CONCEPT_DEFAULTS), *PICTURE_DEFAULTS) if name not in ADDED),
+    *ADDED,
 )
 """Every input in the order in which the host hands their values over: a contract with API callers."""

@@ -42,13 +42,19 @@ class Run:
 
 @dataclass
 class UnetCalls:
-    """What the UNet was given, call by call."""
+    """What the UNet was given and gave, call by call."""
 
-    x_shapes: list[tuple[int, ...]] = field(default_factory=list)
+    inputs: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
     contexts: list[Any] = field(default_factory=list)
     timesteps: list[Any] = field(default_factory=list)
     vectors: list[Any] = field(default_factory=list)
     """SDXL's pooled text and sizes; None for other models."""
+
+    @property
+    def x_shapes(self) -> list[tuple[int, ...]]:
+        """Shape of each call's x."""
+        return [tuple(x.shape) for x in self.inputs]
 
     @property
     def rows(self) -> list[int]:
@@ -165,16 +171,21 @@ def unet_calls() -> Iterator[UnetCalls]:
     calls = UnetCalls()
 
     def record(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        calls.x_shapes.append(tuple(args[0].shape))
+        calls.inputs.append(args[0].clone())
         calls.timesteps.append((args[1] if len(args) > 1 else kwargs["timesteps"]).clone())
         calls.contexts.append(kwargs["context"].clone())
         calls.vectors.append(kwargs["y"].clone() if kwargs.get("y") is not None else None)
 
-    handle = shared.sd_model.model.diffusion_model.register_forward_pre_hook(record, with_kwargs=True)
+    def record_output(module: Any, args: tuple[Any, ...], output: Any) -> None:
+        calls.outputs.append(output.clone())
+
+    unet = shared.sd_model.model.diffusion_model
+    handles = [unet.register_forward_pre_hook(record, with_kwargs=True), unet.register_forward_hook(record_output)]
     try:
         yield calls
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 @contextlib.contextmanager

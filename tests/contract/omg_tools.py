@@ -30,15 +30,19 @@ def pair(**fields: Any) -> dict[str, Any]:
 
 def start_sigma(fraction: float = 0.2) -> float:
     """The start's noise level, worked out anew: the n-th of 50 uniform timesteps."""
+    return float(sigma_at(torch.tensor(999 - fraction * 50 * 999 / 49, dtype=torch.float64)))
+
+
+def sigma_at(timesteps: torch.Tensor) -> torch.Tensor:
+    """Noise levels at (fractional) timesteps, log-linear between whole ones."""
     from modules import shared
 
-    timestep = 999 - fraction * 50 * 999 / 49
+    timesteps = timesteps.double()
     alphas = shared.sd_model.alphas_cumprod.double().cpu()
     sigmas = ((1 - alphas) / alphas).sqrt()
-    low = int(timestep)
-    part = timestep - low
-    sigma = torch.exp((1 - part) * sigmas[low].log() + part * sigmas[low + 1].log())
-    return float(sigma)
+    low = timesteps.floor().long().clamp(max=len(sigmas) - 2)
+    part = timesteps - low
+    return torch.exp((1 - part) * sigmas[low].log() + part * sigmas[low + 1].log())
 
 
 @dataclass

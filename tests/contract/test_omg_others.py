@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import harness
 import pytest
 import torch
-from omg_tools import boxed, concept, spy
+from omg_tools import boxed, concept, sigma_at, spy
 
 LEFT, RIGHT = [0.0, 0.0, 0.3, 1.0], [0.7, 0.0, 1.0, 1.0]
 SAMPLERS = ["Euler", "DDIM"]
@@ -21,49 +20,15 @@ def _pair(**fields: Any) -> dict[str, Any]:
     return {"concepts": [boxed("man", "rex", LEFT), boxed("woman", "ida", RIGHT)], "view": "whole", **fields}
 
 
-@dataclass
-class _Calls:
-    """UNet calls: what went in and what came out."""
-
-    inputs: list[torch.Tensor] = field(default_factory=list)
-    timesteps: list[torch.Tensor] = field(default_factory=list)
-    outputs: list[torch.Tensor] = field(default_factory=list)
-
-
-@contextlib.contextmanager
-def _unet_calls() -> Iterator[_Calls]:
-    from modules import shared
-
-    calls = _Calls()
-
-    def record(_module: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
-        calls.inputs.append(args[0].clone())
-        calls.timesteps.append((args[1] if len(args) > 1 else kwargs["timesteps"]).clone())
-        calls.outputs.append(output.clone())
-
-    handle = shared.sd_model.model.diffusion_model.register_forward_hook(record, with_kwargs=True)
-    try:
-        yield calls
-    finally:
-        handle.remove()
-
-
 def _alpha(timesteps: torch.Tensor) -> torch.Tensor:
-    """The schedule's alpha at (fractional) timesteps (n,), log-linear in the noise level."""
-    from modules import shared
-
-    alphas = shared.sd_model.alphas_cumprod.double().cpu()
-    sigmas = ((1 - alphas) / alphas).sqrt()
-    low = timesteps.double().floor().long().clamp(max=len(sigmas) - 2)
-    part = timesteps.double() - low
-    sigma = ((1 - part) * sigmas[low].log() + part * sigmas[low + 1].log()).exp()
-    return (1 / (1 + sigma**2)).float()
+    """The schedule's alpha at (fractional) timesteps (n,)."""
+    return (1 / (1 + sigma_at(timesteps) ** 2)).float()
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_in_the_others_places_a_concept_sees_what_lies_around(sampler: str) -> None:
     """The clean picture in a row's input, worked out anew from what the UNet was given and gave."""
-    with harness.options(omg_rows_per_batch=32), spy() as seen, _unet_calls() as calls:
+    with harness.options(omg_rows_per_batch=32), spy() as seen, harness.unet_calls() as calls:
         harness.run(_pair(), sampler_name=sampler, steps=6)
     first = next(n for n, x in enumerate(calls.inputs) if x.shape[0] == 4)  # rex' cond and uncond, ida's
     seen_by_all, alpha = calls.inputs[first - 1][0], _alpha(calls.timesteps[first - 1][:1]).view(1, 1, 1)
@@ -88,7 +53,7 @@ def test_in_the_others_places_a_concept_sees_what_lies_around(sampler: str) -> N
 
 
 def test_everybody_is_seen_when_asked_for() -> None:
-    with harness.options(omg_rows_per_batch=32), _unet_calls() as calls:
+    with harness.options(omg_rows_per_batch=32), harness.unet_calls() as calls:
         harness.run(_pair(hide_others=False), steps=6)
     first = next(n for n, x in enumerate(calls.inputs) if x.shape[0] == 4)
     assert torch.equal(calls.inputs[first], calls.inputs[first - 1][:1].expand(4, -1, -1, -1))
@@ -96,7 +61,7 @@ def test_everybody_is_seen_when_asked_for() -> None:
 
 @contextlib.contextmanager
 def _knows_the_picture(picture: torch.Tensor) -> Iterator[None]:
-    """While open, the model's noise is whatever leads to `picture` (C, H, W), or to its middle where less is asked."""
+    """While open, the model's noise is whatever leads to `picture` (C, H, W)."""
     from modules import shared
 
     def answer(_module: Any, args: Any, kwargs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -129,7 +94,7 @@ def test_one_concept_alone_has_nobody_to_hide() -> None:
 
 def test_the_hires_pass_hides_too() -> None:
     fields = {"steps": 6, "enable_hr": True, "hr_scale": 1.5, "denoising_strength": 0.5, "hr_upscaler": "Latent"}
-    with harness.options(omg_rows_per_batch=32), _unet_calls() as calls:
+    with harness.options(omg_rows_per_batch=32), harness.unet_calls() as calls:
         harness.run(_pair(), **fields)
     concepts = [x for x in calls.inputs if x.shape == (4, 4, 24, 24)]
     assert concepts
