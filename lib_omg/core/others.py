@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-_MOST_OF_PICTURE = 0.5
-"""Who owns more than this of the picture is no neighbour but what the others stand in."""
+_MOST_OF_PICTURE, _ENOUGH_AROUND = 0.5, 0.05
+"""Who owns more than the first of the picture, where less than the second is nobody's, is what the others stand in."""
 _SOMEBODY = 0.05
 """A cell of which the masks own more than this is not taken for what lies around."""
 _LEAST = 1e-4
@@ -19,7 +19,9 @@ _LEAST = 1e-4
 
 
 def others_of(masks: torch.Tensor, number: int) -> torch.Tensor:
-    """What is hidden from a concept: all that others own, but for one who owns most of the picture.
+    """What is hidden from a concept: all that others own, but for one who owns the scene.
+
+    Somebody in the foreground may own most of the picture too, and is hidden: something still lies around.
 
     Args:
         masks: (B, N, H, W) in 0..1, those of all N concepts.
@@ -28,7 +30,9 @@ def others_of(masks: torch.Tensor, number: int) -> torch.Tensor:
     Returns:
         (B, H, W) in 0..1.
     """
-    hidden = masks * (masks.mean((2, 3), keepdim=True) <= _MOST_OF_PICTURE)
+    around = (masks.sum(1, keepdim=True) <= _SOMEBODY).float().mean((2, 3), keepdim=True)
+    is_scene = (masks.mean((2, 3), keepdim=True) > _MOST_OF_PICTURE) & (around < _ENOUGH_AROUND)
+    hidden = masks * ~is_scene
     return (hidden.sum(1) - hidden[:, number]).clamp(0, 1)
 
 

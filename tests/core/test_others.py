@@ -88,12 +88,20 @@ def test_masks_that_cover_everything_leave_the_concept_to_be_spread(signal):
     torch.testing.assert_close(shown[:, :, 4:], torch.full((2, 8, 4), 3.0 * signal))
 
 
-def test_who_owns_most_of_the_picture_is_not_hidden():
-    """A concept for the whole scene: without it the others would stand in nothing."""
+def test_who_owns_the_scene_is_not_hidden():
+    """A concept for all that is left: without it the others would stand in nothing."""
     masks = torch.zeros(1, 3, 10, 10)
     masks[0, 0, :, :2], masks[0, 1, :, 2:4], masks[0, 2, :, 4:] = 1, 1, 1
     assert torch.equal(others_of(masks, 0), masks[:, 1])
     assert torch.equal(others_of(masks, 2), masks[:, 0] + masks[:, 1])
+
+
+def test_somebody_large_in_the_foreground_is_hidden():
+    masks = torch.zeros(2, 2, 10, 10)
+    masks[:, 0, :, :2], masks[:, 1, :, 2:9] = 1, 1
+    masks[1, 1, :, 9] = 1  # in the second image nothing lies around them
+    assert torch.equal(others_of(masks, 0)[0], masks[0, 1])
+    assert not others_of(masks, 0)[1].any()
 
 
 def test_each_image_has_its_own_others():

@@ -123,6 +123,20 @@ def test_what_was_trained_is_read_back(assembled: Assembled, tmp_path: Path) -> 
     save_file({"vae": torch.ones(1)}, tmp_path / "vae.safetensors")
     loose = assemble.read_parts(tmp_path)
     assert loose.scale == 0.5
+    assert loose.digest != parts.digest
     assert {part: list(weights) for part, weights in loose.weights.items()} == {
         part: [part] for part in ("unet", "vae", "text")
     }
+
+
+def test_parts_and_the_checkpoint_made_of_them_are_one_base(assembled: Assembled, tmp_path: Path) -> None:
+    states = {"unet": assembled.unet, "text": assembled.text.transformer, "vae": assembled.vae}
+    for name, module in states.items():
+        save_file(module.state_dict(), tmp_path / f"{name}.safetensors")
+    (tmp_path / "scale.txt").write_text(str(SCALE), encoding="utf8")
+    digest = assemble.read_parts(assembled.path.parent).digest
+    assert assemble.read_parts(tmp_path).digest == digest
+    changed = assembled.vae.state_dict()
+    key = next(iter(changed))
+    save_file(changed | {key: changed[key] + 1}, tmp_path / "vae.safetensors")
+    assert assemble.read_parts(tmp_path).digest != digest

@@ -23,7 +23,7 @@ from toyworld.instruments.nets import save_weights
 from toyworld.models import WEIGHTS
 from toyworld.sam.data import Example, Prompts, examples, targets
 from toyworld.train.assemble import read_parts
-from toyworld.train.loop import RUNS, Plan, options, said_time, train
+from toyworld.train.loop import RUNS, Plan, half_precision, options, said_time, train
 
 if TYPE_CHECKING:
     from toyworld.instruments.decoded import Pool
@@ -92,7 +92,7 @@ def loss_of(model: Any, batch: list[Example]) -> torch.Tensor:
     """Mean loss of a batch, over pictures and kinds of prompts."""
     transform = ResizeLongestSide(model.image_encoder.img_size)
     pictures = [torch.from_numpy(transform.apply_image(example.image)).permute(2, 0, 1) for example in batch]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with half_precision():
         features = model.image_encoder(torch.stack([model.preprocess(picture) for picture in pictures])).float()
     total = torch.zeros(())
     for example, picture, feature in zip(batch, pictures, features, strict=True):

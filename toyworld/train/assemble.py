@@ -9,7 +9,7 @@ import argparse
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,10 @@ CLIP_VERSION = "models/Stable-diffusion/clip"
 
 @dataclass(frozen=True)
 class Parts:
-    """State dicts of "unet", "vae" and "text", what latents are multiplied with, and a digest of the files."""
+    """State dicts of "unet", "vae" and "text", and what latents are multiplied with.
+
+    `digest` is of the checkpoint's weights: of parts as they were trained the same as of the checkpoint made of them.
+    """
 
     weights: Mapping[str, Mapping[str, torch.Tensor]]
     scale: float
@@ -101,7 +104,7 @@ def read_parts(folder: Path) -> Parts:
     files = [folder / f"{part}.safetensors" for part in PREFIXES]
     if any(path.exists() for path in files):
         scale = float((folder / "scale.txt").read_text(encoding="utf8"))
-        return Parts({path.stem: load_file(path) for path in files}, scale, _digest(files))
+        return _parts({path.stem: load_file(path) for path in files}, scale)
     path = next((found.with_suffix(".safetensors") for found in sorted(folder.glob("*.yaml"))), None)
     if path is None:
         raise FileNotFoundError(f"expected {', '.join(found.name for found in files)} or a checkpoint in {folder}")
@@ -111,14 +114,15 @@ def read_parts(folder: Path) -> Parts:
             if key.startswith(prefix):
                 parts[part][key.removeprefix(prefix)] = tensor
     given = yaml.safe_load(path.with_suffix(".yaml").read_text(encoding="utf8"))
-    return Parts(parts, float(given["model"]["params"]["scale_factor"]), _digest([path]))
+    return _parts(parts, float(given["model"]["params"]["scale_factor"]))
 
 
-def _digest(paths: Iterable[Path]) -> str:
+def _parts(weights: Mapping[str, Mapping[str, torch.Tensor]], scale: float) -> Parts:
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    for key, tensor in sorted(checkpoint(weights).items()):
+        digest.update(key.encode("utf8"))
+        digest.update(tensor.numpy().tobytes())
+    return Parts(weights, scale, digest.hexdigest())
 
 
 def config(scale: float) -> dict[str, Any]:

@@ -55,13 +55,14 @@ class Recipe:
 
 RECIPES: Mapping[Kind, Recipe] = {
     Kind.LORA: Recipe(8, Reach.ATTENTION, 2e-3, "networks.lora", steps=300),
-    Kind.LOCON: Recipe(2, Reach.CONVOLUTION, 2e-3, arguments={"algo": "locon"}),
-    Kind.LOHA: Recipe(2, Reach.ATTENTION, 2e-3, arguments={"algo": "loha"}),
+    Kind.LOCON: Recipe(1, Reach.CONVOLUTION, 2e-3, arguments={"algo": "locon"}),
+    Kind.LOHA: Recipe(1, Reach.ATTENTION, 2e-3, arguments={"algo": "loha"}, steps=300),
     Kind.LOKR: Recipe(4, Reach.TRANSFORMER, 2e-3, arguments={"algo": "lokr", "factor": "8"}),
     Kind.IA3: Recipe(1, Reach.VALUES, 2e-2, arguments={"algo": "ia3"}),
     Kind.DORA: Recipe(4, Reach.ATTENTION, 2e-3, arguments={"algo": "lora", "dora_wd": "True"}),
     Kind.OFT: Recipe(8, Reach.ATTENTION, 4e-3, arguments={"algo": "diag-oft"}),
 }
+STYLE_RECIPE = replace(RECIPES[Kind.LORA], rank=2, steps=600)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def main(arguments: list[str]) -> int:
     out = given.out or given.folder / "loras"
     out.mkdir(parents=True, exist_ok=True)
     for job in jobs:
-        recipe = RECIPES[job.kind]
+        recipe = STYLE_RECIPE if job.name == STYLE else RECIPES[job.kind]
         reach = Reach(given.reach) if given.reach else recipe.reach
         recipe = replace(recipe, rank=given.rank or recipe.rank, reach=reach)
         plan = plan_of(job, recipe, base, given.steps or recipe.steps, given.seed)
