@@ -37,7 +37,6 @@ TEXT_SCALE = 0.5
 STYLE, STYLE_WORDS = "sketch", "sketch style"
 FORMATS_OF = "rex"
 """The member that is trained in every format."""
-PREVIEW_PX = 256
 PREVIEW_SEED = 4
 
 
@@ -56,13 +55,13 @@ class Recipe:
 RECIPES: Mapping[Kind, Recipe] = {
     Kind.LORA: Recipe(8, Reach.ATTENTION, 2e-3, "networks.lora", steps=300),
     Kind.LOCON: Recipe(1, Reach.CONVOLUTION, 2e-3, arguments={"algo": "locon"}),
-    Kind.LOHA: Recipe(1, Reach.ATTENTION, 2e-3, arguments={"algo": "loha"}, steps=300),
+    Kind.LOHA: Recipe(1, Reach.ATTENTION, 2e-3, arguments={"algo": "loha"}),
     Kind.LOKR: Recipe(4, Reach.TRANSFORMER, 2e-3, arguments={"algo": "lokr", "factor": "8"}),
     Kind.IA3: Recipe(1, Reach.VALUES, 2e-2, arguments={"algo": "ia3"}),
     Kind.DORA: Recipe(4, Reach.ATTENTION, 2e-3, arguments={"algo": "lora", "dora_wd": "True"}),
     Kind.OFT: Recipe(8, Reach.ATTENTION, 4e-3, arguments={"algo": "diag-oft"}),
 }
-STYLE_RECIPE = replace(RECIPES[Kind.LORA], rank=2, steps=600)
+STYLE_RECIPE = replace(RECIPES[Kind.LORA], rank=4)
 
 
 @dataclass(frozen=True)
@@ -261,8 +260,7 @@ def write(job: Job, recipe: Recipe, base: Base, plan: Plan, network: Network, ou
     with network.attached(), torch.no_grad():
         latent = sample(base.unet, base.text, [job.preview_prompt], source)
         image = to_images(base.vae.decode(latent / base.scale))[0]
-    side = (PREVIEW_PX, PREVIEW_PX)
-    Image.fromarray(image).resize(side, Image.Resampling.NEAREST).save(out / f"{job.name}.preview.png")
+    Image.fromarray(image).save(out / f"{job.name}.preview.png", optimize=True)
 
 
 def metadata(job: Job, recipe: Recipe, base: Base, plan: Plan) -> dict[str, str]:
