@@ -20,6 +20,9 @@ PLAYWRIGHT_INSTALLED := $(PLAYWRIGHT)/node_modules/playwright-core/package.json
 JAVASCRIPT_TESTS := $(wildcard tests/javascript/*.test.js)
 
 PIP_FLAGS := --quiet --progress-bar off --disable-pip-version-check
+# Two processes with a thread each; more threads than cores would slow all of them down many times.
+PYTEST_PROCESSES ?= 2
+PYTEST := -m pytest --numprocesses=$(PYTEST_PROCESSES) --dist=loadfile
 UNIT_TESTS := tests --ignore=tests/contract --ignore=tests/browser
 
 # Tests, demo and bench use no network.
@@ -27,6 +30,8 @@ export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 export GRADIO_ANALYTICS_ENABLED := False
 export OMG_WEBUI_DIR
+unit contract contract-webui browser: export OMP_NUM_THREADS := 1
+unit contract contract-webui browser: export OMP_WAIT_POLICY := PASSIVE
 
 # Prints the first Python of a kind that the WebUI runs on and that can make a virtual environment.
 define FIND_PYTHON
@@ -51,25 +56,22 @@ $(INSTALLED): $(REQUIREMENTS)
 	$(PYTHON) -m pip install $(PIP_FLAGS) --no-deps -r devhost/requirements-nodeps.txt
 	touch $@
 
-# Two at a time, a thread each: more threads than cores would slow all of them down many times. The browser tests are
-# two and more processes in one, so they run alone.
-test: install
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(MAKE) --jobs=2 --keep-going --output-sync=target unit contract contract-webui javascript
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(MAKE) browser
-	$(MAKE) lint
+# Everything is run, whatever fails.
+test:
+	$(MAKE) --keep-going unit contract contract-webui javascript browser lint
 
 unit: install
-	$(PYTHON) -m pytest $(UNIT_TESTS)
+	$(PYTHON) $(PYTEST) $(UNIT_TESTS)
 
 # A process of its own: devhost's `modules.*` stay in sys.modules.
 contract: install
-	OMG_CONTRACT_HOST=devhost $(PYTHON) -m pytest tests/contract
+	OMG_CONTRACT_HOST=devhost $(PYTHON) $(PYTEST) tests/contract
 
 contract-webui:
 	@if [ -x "$(WEBUI_PYTHON)" ]; then \
 		$(MAKE) $(WEBUI_INSTALLED) && \
-		echo 'OMG_CONTRACT_HOST=webui $(WEBUI_PYTHON) -m pytest tests/contract' && \
-		OMG_CONTRACT_HOST=webui PYTHONPATH="$(CURDIR)/$(WEBUI_PYTEST)" "$(WEBUI_PYTHON)" -m pytest tests/contract; \
+		echo 'OMG_CONTRACT_HOST=webui $(WEBUI_PYTHON) $(PYTEST) tests/contract' && \
+		OMG_CONTRACT_HOST=webui PYTHONPATH="$(CURDIR)/$(WEBUI_PYTEST)" "$(WEBUI_PYTHON)" $(PYTEST) tests/contract; \
 	else \
 		echo "*** SKIPPED: contract tests on the real WebUI; none at $(OMG_WEBUI_DIR) (set OMG_WEBUI_DIR) ***"; \
 	fi

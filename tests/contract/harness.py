@@ -14,7 +14,7 @@ PROMPT = "a man and a woman in the park"
 DEFAULTS: dict[str, Any] = {
     "prompt": PROMPT,
     "seed": 1,
-    "steps": 8,
+    "steps": 5,
     "width": 128,
     "height": 128,
     "cfg_scale": 5.0,

@@ -82,7 +82,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 def _measure(case: dict[str, Any]) -> dict[str, Any]:
     """Numbers of what was sampled (latents; with hires fix, decoded images), and the picture's mean."""
-    fields = {**case}
+    fields = {"steps": 8, **case}
     # Not override_settings: the host does not put those back that its config.json does not name.
     with harness.options(**fields.pop("options", {})):
         made = harness.run(**fields)

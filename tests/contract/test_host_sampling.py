@@ -8,6 +8,7 @@ import harness
 import pytest
 import torch
 
+STEPS = harness.DEFAULTS["steps"]
 REPLAYABLE = [
     "Euler",
     "Euler a",
@@ -37,7 +38,7 @@ def test_ancestral_noise_comes_from_the_runs_own_generators() -> None:
 
     with harness.script(process_before_every_sampling=watch):
         made = harness.latents(sampler_name="Euler a")
-    assert len(drawn) == 7
+    assert len(drawn) == STEPS - 1
     assert torch.equal(made, wanted)
 
 
@@ -86,7 +87,7 @@ def test_skip_ends_one_batch_only() -> None:
     with harness.callback("cfg_denoiser", skip):
         made = harness.run(n_iter=2)
     assert counts.count(0) == 1
-    assert counts.count(1) == 8
+    assert counts.count(1) == STEPS
     assert len(made.processed.images) == 2
 
 
@@ -95,7 +96,7 @@ def test_stop_generating_lets_the_batch_finish() -> None:
 
     with harness.denoiser_calls() as seen, harness.callback("cfg_after_cfg", lambda _: shared.state.stop_generating()):
         made = harness.run(n_iter=3)
-    assert len(seen) == 8
+    assert len(seen) == STEPS
     assert len(made.processed.images) == 1
 
 
@@ -164,7 +165,7 @@ def test_hires_pass_samples_again_at_the_larger_size() -> None:
     assert sizes == [((1, 4, 16, 16), (1, 4, 16, 16)), ((1, 4, 24, 24), (1, 4, 24, 24))]
     assert passes == [False, True]
     assert made.images[0].shape == (192, 192, 3)
-    assert [shape[2] for shape in calls.x_shapes] == [16] * 8 + [24] * 4
+    assert [shape[2] for shape in calls.x_shapes] == [16] * STEPS + [24] * 4
 
 
 def test_progress_is_told() -> None:
@@ -173,6 +174,6 @@ def test_progress_is_told() -> None:
     seen = []
     with harness.callback("cfg_after_cfg", lambda p: seen.append((p.sampling_step, shared.state.sampling_steps))):
         harness.run(n_iter=1)
-    assert [total for _, total in seen] == [8] * 8
-    assert [step for step, _ in seen] == [0, *range(7)]  # set by the sampler after each step: one behind
+    assert [total for _, total in seen] == [STEPS] * STEPS
+    assert [step for step, _ in seen] == [0, *range(STEPS - 1)]  # set by the sampler after each step: one behind
     assert shared.state.job_no == 1

@@ -16,7 +16,7 @@ from omg_tools import concept, spy
 from PIL import Image
 
 pytestmark = pytest.mark.contract
-STEPS = 6
+STEPS = 5
 
 
 def pair(**fields: Any) -> dict[str, Any]:

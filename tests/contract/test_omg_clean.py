@@ -12,7 +12,7 @@ import pytest
 import torch
 from omg_tools import hook_count, pair
 
-STEPS = 8
+STEPS = 5
 _plain: list[torch.Tensor] = []
 
 
@@ -123,7 +123,7 @@ def test_after_interrupt_and_skip_in_either_pass(flag: str, where: str, monkeypa
 
     owner = passes.LayoutPass if where == "layout" else passes.ConceptPass
     real: Callable[..., torch.Tensor] = owner.call
-    turn = {"layout": 3, "replay": 1, "concept": 6}[where]
+    turn = {"layout": 3, "replay": 1, "concept": 4}[where]
     calls: list[int] = []
 
     def stopping(self: Any, *args: Any) -> torch.Tensor:

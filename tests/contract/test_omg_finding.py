@@ -12,7 +12,7 @@ from omg_tools import concept, spy
 from test_omg_board import toy_sam
 
 pytestmark = pytest.mark.contract
-STEPS = 6
+STEPS = 5
 
 
 def pair(**fields: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
-STEPS = 8
+STEPS = 5
 REQUEST = {"prompt": harness.PROMPT, "seed": 1, "steps": STEPS, "width": 128, "height": 128, "cfg_scale": 5,
            "sampler_name": "Euler"}  # fmt: skip
 
@@ -212,12 +212,12 @@ def test_a_concept_begins_at_its_own_noise_level() -> None:
     omg["concepts"][0]["start"], omg["concepts"][1]["start"] = 0.2, 0.7
     omg["view"] = "whole"
     with spy() as seen, harness.unet_calls() as unet:
-        harness.run(omg, steps=20)
+        harness.run(omg, steps=10)
     from omg_tools import start_sigma
 
     first = [next(i for i, (_, s) in enumerate(seen.layout) if s <= start_sigma(f) * (1 + 1e-5)) for f in (0.2, 0.7)]
     assert seen.replayed == first[0] < first[1]
-    assert sum(unet.rows) == 2 * 20 + 2 * (20 - first[0]) * 2 + 2 * (20 - first[1])
+    assert sum(unet.rows) == 2 * 10 + 2 * (10 - first[0]) * 2 + 2 * (10 - first[1])
 
 
 def test_prompt_editing_emphasis_and_lora_tags_in_a_concepts_prompt() -> None:
@@ -261,6 +261,7 @@ def test_progress_counts_both_passes_and_names_them() -> None:
 
     from lib_omg.core import passes
 
+    steps = 8
     seen: list[tuple[str, float]] = []
     calls = {name: getattr(passes, name).call for name in ("LayoutPass", "ConceptPass")}
 
@@ -276,17 +277,17 @@ def test_progress_counts_both_passes_and_names_them() -> None:
     for name in calls:
         getattr(passes, name).call = watching(name)
     try:
-        harness.run(pair(), steps=STEPS, n_iter=2)
+        harness.run(pair(), steps=steps, n_iter=2)
     finally:
         for name, call in calls.items():
             getattr(passes, name).call = call
     labels = [label for label, _ in seen]
     assert labels[0] == "Batch 1 out of 2, OMG layout pass"
-    assert labels[STEPS] == "Batch 1 out of 2, OMG concept pass"
+    assert labels[steps] == "Batch 1 out of 2, OMG concept pass"
     progress = [done for _, done in seen]
     assert progress == sorted(progress)
     assert progress[0] < 0.01
-    assert progress[STEPS] == pytest.approx(0.25, abs=0.01)
+    assert progress[steps] == pytest.approx(0.25, abs=0.01)
     assert 0.9 < progress[-1] <= 1
 
 

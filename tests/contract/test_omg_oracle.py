@@ -69,7 +69,7 @@ def test_rows_of_mixed_batches_equal_lone_merged_runs(kind: str, count: int, lor
     handle = unet.register_forward_hook(recorder, with_kwargs=True)
     try:
         with harness.options(omg_rows_per_batch=32):
-            harness.run({"concepts": concepts, "view": "whole"}, steps=5)
+            harness.run({"concepts": concepts, "view": "whole"}, steps=3)
     finally:
         handle.remove()
     args, kwargs, output = next(call for call in recorder.calls if call[2].shape[0] == 2 * count)
@@ -93,7 +93,7 @@ def test_several_loras_of_one_concept_are_merged_one_after_the_other(lora_folder
         with harness.options(omg_rows_per_batch=32):
             omg = {"concepts": [{**boxed("man", None, LEFT, prompt="man"), "loras": loras},
                                 boxed("woman", None, RIGHT)], "view": "whole"}  # fmt: skip
-            harness.run(omg, steps=5)
+            harness.run(omg, steps=4)
     finally:
         handle.remove()
     args, kwargs, output = next(call for call in recorder.calls if call[2].shape[0] == 4)

@@ -15,7 +15,7 @@ SAMPLERS = [
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_replayed_calls_see_the_layouts_x_bit_for_bit(sampler: str) -> None:
     with spy() as seen, harness.unet_calls() as unet:
-        harness.run(pair(), sampler_name=sampler, steps=20)
+        harness.run(pair(), sampler_name=sampler, steps=8)
     start = seen.started_at
     assert start > 0, "nothing to replay"
     assert seen.replayed == start
@@ -37,7 +37,7 @@ def test_a_pass_that_left_the_layout_is_computed_not_replayed() -> None:
     passes.LayoutPass.call = spoiled  # type: ignore[method-assign]
     try:
         with spy() as seen:
-            harness.run(pair(), steps=12)
+            harness.run(pair(), steps=8)
     finally:
         passes.LayoutPass.call = call  # type: ignore[method-assign]
     assert seen.replayed == seen.started_at - 1
