@@ -261,7 +261,7 @@ def test_progress_counts_both_passes_and_names_them() -> None:
 
     from lib_omg.core import passes
 
-    steps = 8
+    steps = 8  # the last of 5 is called at .9, and has to be beyond it
     seen: list[tuple[str, float]] = []
     calls = {name: getattr(passes, name).call for name in ("LayoutPass", "ConceptPass")}
 

@@ -34,8 +34,8 @@ def keep(omg: dict[str, Any] | None = None, **fields: Any) -> Any:
 
 
 @functools.cache
-def at_once() -> torch.Tensor:
-    """The pair without a kept layout, in one go."""
+def in_one_go() -> torch.Tensor:
+    """The pair without a kept layout."""
     return harness.latents(pair(), steps=STEPS)
 
 
@@ -136,7 +136,7 @@ def test_what_makes_the_layout_invalid_is_said(fields: dict[str, Any], told: str
     with pytest.raises(OmgError, match=told) as caught:
         harness.run(pair(layout=kept.id), **{"steps": STEPS, **fields})
     assert caught.value.status_code == 422
-    assert torch.equal(harness.latents(pair(layout=kept.id), steps=STEPS), at_once())
+    assert torch.equal(harness.latents(pair(layout=kept.id), steps=STEPS), in_one_go())
 
 
 def test_what_pnginfo_does_not_name_is_noticed_too() -> None:
