@@ -14,7 +14,7 @@ const SEED = 13;
 const NAME = "two in the park";
 
 async function fillIn(page) {
-  await set(page, { steps: 20, width: 192, height: 128, cfg_scale: 5, seed: SEED });
+  await set(page, { steps: 10, width: 192, height: 128, cfg_scale: 5, seed: SEED });
   await writePrompt(page, "two women in the park");
   await openPanel(page);
   for (const [number, lora] of [[1, "ida"], [2, "mia"]]) {

@@ -53,7 +53,11 @@ def tools() -> None:
     """Marks what needs node, Chromium and playwright-core."""
 
 
-@pytest.fixture(scope="module", params=["devhost", "webui"])
+HOSTS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("devhost", "webui")]
+"""Each in a process of its own, if there are several."""
+
+
+@pytest.fixture(scope="module", params=HOSTS)
 def host(tools: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A running host with the toy weights and this extension."""
     name = request.param

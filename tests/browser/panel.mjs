@@ -102,7 +102,7 @@ async function otherTexts(page, info) {
 }
 
 await open("panel", async (page) => {
-  await set(page, { steps: 2, width: 256, height: 192 });
+  await set(page, { steps: 2, width: 128, height: 96 });
   await fillIn(page);
   await regions(page);
   await page.click(`${panel}_advanced > .label-wrap`);

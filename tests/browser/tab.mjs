@@ -51,7 +51,7 @@ async function boardByKeys(page) {
 }
 
 await open("tab", async (page) => {
-  await set(page, { steps: 20, width: 192, height: 128, cfg_scale: 5, seed: SEED });
+  await set(page, { steps: 10, width: 192, height: 128, cfg_scale: 5, seed: SEED });
   await showTab(page, "OMG");
   await cards(page);
   await fillIn(page);

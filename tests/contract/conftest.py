@@ -13,6 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))  # for `import harness`; pytest's importlib mode adds nothing
 
 import boot_hosts
+import harness
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -46,6 +47,15 @@ def _host_at_rest(host: boot_hosts.Host) -> Iterator[None]:
     yield
     for flag in ("interrupted", "skipped", "stopping_generation"):
         setattr(shared.state, flag, False)
+
+
+@pytest.fixture
+def large() -> Iterator[None]:
+    """Pictures of the toy world's own size, on which people can be found, and rounding grows less."""
+    with pytest.MonkeyPatch.context() as patch:  # not the test's own, which it may undo
+        for side, pixels in harness.LARGE.items():
+            patch.setitem(harness.DEFAULTS, side, pixels)
+        yield
 
 
 @pytest.fixture

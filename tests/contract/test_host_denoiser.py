@@ -170,10 +170,11 @@ def test_forward_can_be_wrapped_on_one_instance() -> None:
 
     with harness.script(process_before_every_sampling=wrap):
         assert torch.equal(harness.latents(), wanted)
-    assert seen == [((1, 4, 16, 16), ["cond", "cond_scale", "image_cond", "s_min_uncond", "uncond"])] * STEPS
+    shape = (1, 4, harness.CELLS, harness.CELLS)
+    assert seen == [(shape, ["cond", "cond_scale", "image_cond", "s_min_uncond", "uncond"])] * STEPS
 
 
-@pytest.mark.parametrize(("sampler", "first"), [("DDIM", 801.0), ("PLMS", 801.0), ("UniPC", 999.0)])
+@pytest.mark.parametrize(("sampler", "first"), [("DDIM", 751.0), ("PLMS", 751.0), ("UniPC", 999.0)])
 def test_timestep_samplers_give_the_denoiser_timesteps(sampler: str, first: float) -> None:
     with harness.denoiser_calls() as seen:
         harness.run(sampler_name=sampler)

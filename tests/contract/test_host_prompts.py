@@ -152,7 +152,7 @@ def test_generation_text_reads_back() -> None:
     assert read["Prompt"] == harness.PROMPT
     assert read["Negative prompt"] == "blue\nred"
     assert (read["Steps"], read["Seed"], read["Sampler"], read["CFG scale"]) == ("1", "2", "Euler", "5.0")
-    assert (read["Size-1"], read["Size-2"]) == ("128", "128")
+    assert (read["Size-1"], read["Size-2"]) == (str(harness.SIZE), str(harness.SIZE))
     assert read["OMG"] == '{"a": 1, "b": "x, y"}'
     assert read["OMG list"] == "two"
     assert read["OMG call"] == "image 1"

@@ -50,12 +50,13 @@ def test_start_noise_is_the_first_draw_of_an_image_rng() -> None:
         process_before_every_sampling=lambda p, **kw: seen.append((kw["x"], kw["noise"], kw["c"], kw["uc"]))
     ):
         made = harness.run(batch_size=2)
-    again = rng.ImageRNG((4, 16, 16), [1, 2]).next()
+    again = rng.ImageRNG((4, harness.CELLS, harness.CELLS), [1, 2]).next()
     assert torch.equal(seen[0][0], again)
     assert torch.equal(seen[0][1], again)
     assert len(made.latents[0]) == 2
 
 
+@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("sampler", ["Euler", "Euler a", "DPM++ SDE", "DDIM", "LCM"])
 def test_a_batch_of_two_is_two_singles(sampler: str) -> None:
     both = harness.latents(sampler_name=sampler, batch_size=2)
@@ -135,7 +136,8 @@ def test_a_second_run_can_replay_the_first(sampler: str) -> None:
 
 
 def _fresh(rng: object, p: object) -> object:
-    made = rng.ImageRNG((4, 16, 16), p.seeds, subseeds=p.subseeds, subseed_strength=p.subseed_strength)
+    shape = (4, harness.CELLS, harness.CELLS)
+    made = rng.ImageRNG(shape, p.seeds, subseeds=p.subseeds, subseed_strength=p.subseed_strength)
     made.next()
     return made
 
@@ -162,10 +164,10 @@ def test_hires_pass_samples_again_at_the_larger_size() -> None:
         made = harness.run(
             enable_hr=True, hr_scale=1.5, hr_upscaler="Latent (nearest)", hr_second_pass_steps=4, denoising_strength=0.6
         )
-    assert sizes == [((1, 4, 16, 16), (1, 4, 16, 16)), ((1, 4, 24, 24), (1, 4, 24, 24))]
+    assert sizes == [((1, 4, 8, 8), (1, 4, 8, 8)), ((1, 4, 12, 12), (1, 4, 12, 12))]
     assert passes == [False, True]
-    assert made.images[0].shape == (192, 192, 3)
-    assert [shape[2] for shape in calls.x_shapes] == [16] * STEPS + [24] * 4
+    assert made.images[0].shape == (96, 96, 3)
+    assert [shape[2] for shape in calls.x_shapes] == [8] * STEPS + [12] * 4
 
 
 def test_progress_is_told() -> None:

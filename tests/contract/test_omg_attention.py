@@ -12,7 +12,7 @@ import pytest
 import torch
 from omg_tools import boxed, spy
 
-STEPS = 6
+STEPS = 4
 SETTINGS = {
     "concepts": [boxed("man", "rex", [0, 0.2, 0.4, 0.9]), boxed("woman", "ida", [0.6, 0.2, 1, 0.9])],
     "view": "whole",
@@ -71,7 +71,8 @@ class _ByHand:
         q, k, v = (t.reshape(t.shape[0], t.shape[1], heads, -1).permute(0, 2, 1, 3) for t in (q, k, v))
         maps = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1)
         phase, call = self.where()
-        takes_part = is_cross or (x.shape[1] <= 16 and call < self.self_until)
+        coarse = x.shape[1] <= (harness.CELLS // 4) ** 2
+        takes_part = is_cross or (coarse and call < self.self_until)
         if phase == "layout":
             self.maps[call, name] = maps[:1].clone()
         elif phase == "global" and takes_part:
@@ -159,6 +160,6 @@ def test_attention_over_the_limit_keeps_the_small_maps_and_says_so(monkeypatch: 
     with harness.options(omg_ram_limit_mb=limit, omg_vram_limit_mb=0), spy() as seen:
         made = harness.run(SETTINGS, steps=STEPS)
     store = seen.trace.attention
-    assert store.dropped_cells == 256
+    assert store.dropped_cells == harness.CELLS**2
     assert any("memory limit" in comment for comment in made.p.comments)
     assert len(made.images) == 1

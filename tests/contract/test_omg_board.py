@@ -15,8 +15,8 @@ import torch
 from omg_tools import concept, spy
 from PIL import Image
 
-pytestmark = pytest.mark.contract
-STEPS = 5
+pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("large")]
+STEPS = 4
 
 
 def pair(**fields: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def script() -> Any:
 @pytest.fixture(scope="module")
 def layout() -> Any:
     """One kept layout, and nothing of it left on disk."""
-    harness.run({**pair(), "layout_only": True}, steps=STEPS)
+    harness.run({**pair(), "layout_only": True}, steps=STEPS, **harness.LARGE)
     shelf = script().runtime.shelf
     kept = shelf.all()[0]
     yield kept

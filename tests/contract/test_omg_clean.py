@@ -12,7 +12,7 @@ import pytest
 import torch
 from omg_tools import hook_count, pair
 
-STEPS = 5
+STEPS = 4
 _plain: list[torch.Tensor] = []
 
 

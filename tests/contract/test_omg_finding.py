@@ -12,7 +12,7 @@ from omg_tools import concept, spy
 from test_omg_board import toy_sam
 
 pytestmark = pytest.mark.contract
-STEPS = 5
+STEPS = 3
 
 
 def pair(**fields: Any) -> dict[str, Any]:
@@ -68,6 +68,7 @@ def test_without_sam_the_edges_stay_and_it_is_said(monkeypatch: pytest.MonkeyPat
     assert "sam_vit_b_01ec64.pth" in text
 
 
+@pytest.mark.usefixtures("large")
 def test_a_detectors_boxes_are_where_the_concepts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Boxes(("woman", LEFT), ("man", RIGHT))
     detect_by(monkeypatch, source)
@@ -93,6 +94,7 @@ def test_more_than_asked_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "shows 2 'man'; 1 of them belong to no concept" in text
 
 
+@pytest.mark.usefixtures("large")
 def test_sam_outlines_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from lib_omg.host import model_files
 
@@ -106,6 +108,7 @@ def test_sam_outlines_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert float((fine.sum(0)).max()) <= 1 + 1e-6
 
 
+@pytest.mark.usefixtures("large")
 def test_likest_first_reads_the_words_around_the_class_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever attention finds, each of two concepts gets the instance its own words are drawn to."""
     from lib_omg.host import regions

@@ -17,9 +17,9 @@ from PIL import Image
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
-STEPS = 5
-REQUEST = {"prompt": harness.PROMPT, "seed": 1, "steps": STEPS, "width": 128, "height": 128, "cfg_scale": 5,
-           "sampler_name": "Euler"}  # fmt: skip
+STEPS = 3
+REQUEST = {"prompt": harness.PROMPT, "seed": 1, "steps": STEPS, "width": harness.SIZE, "height": harness.SIZE,
+           "cfg_scale": 5, "sampler_name": "Euler"}  # fmt: skip
 
 
 def _post(client: TestClient, omg: Any, **fields: Any) -> Any:
@@ -98,7 +98,7 @@ def test_a_painted_mask_is_the_same_as_its_box() -> None:
     Image.fromarray(picture).save(file, "PNG")
     painted = concept("man", "rex", mask_source="painted", mask=base64.b64encode(file.getvalue()).decode())
     box = boxed("man", "rex", [0, 0.25, 0.5, 0.75])
-    size = {"width": 256, "height": 128, "steps": 6}
+    size = {"width": 128, "height": 64, "steps": 4}
     made = harness.latents({"concepts": [painted]}, **size)
     torch.testing.assert_close(made, harness.latents({"concepts": [box]}, **size), rtol=0, atol=1e-4)
 
@@ -126,6 +126,7 @@ def test_plain_pictures_say_nothing_of_omg(app_client: TestClient) -> None:
 # --- batches ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("source", ["attention", "box"])
 def test_every_image_of_a_batch_is_its_single(source: str) -> None:
     omg = {"concepts": [concept("man", "rex"), concept("woman", "ida")]} if source == "attention" else pair()
@@ -149,6 +150,7 @@ def test_masks_differ_between_the_images_of_a_batch() -> None:
     assert float(masks.sum(1).max()) <= 1 + 1e-5
 
 
+@pytest.mark.usefixtures("large")
 def test_two_of_one_class_get_two_different_people() -> None:
     from lib_omg.core.masks import is_empty
 
@@ -198,7 +200,7 @@ def test_regions_use_self_attention_and_the_decoded_layout(monkeypatch: pytest.M
     omg = {"concepts": [concept("man"), concept("woman")], "show_pictures": True}
     run = harness.run(omg, steps=STEPS)
     assert cells
-    assert set(cells) == {16 * 16}, "the finest self-attention of a latent of 16 x 16 cells"
+    assert set(cells) == {harness.CELLS**2}, "the finest self-attention is the latent's own cells"
     assert len(pictures) == 1
     layout = pictures[0].permute(1, 2, 0).numpy() * 255
     assert np.abs(layout - run.images[-2]).max() < 1.01
@@ -212,12 +214,12 @@ def test_a_concept_begins_at_its_own_noise_level() -> None:
     omg["concepts"][0]["start"], omg["concepts"][1]["start"] = 0.2, 0.7
     omg["view"] = "whole"
     with spy() as seen, harness.unet_calls() as unet:
-        harness.run(omg, steps=10)
+        harness.run(omg, steps=6)
     from omg_tools import start_sigma
 
     first = [next(i for i, (_, s) in enumerate(seen.layout) if s <= start_sigma(f) * (1 + 1e-5)) for f in (0.2, 0.7)]
     assert seen.replayed == first[0] < first[1]
-    assert sum(unet.rows) == 2 * 10 + 2 * (10 - first[0]) * 2 + 2 * (10 - first[1])
+    assert sum(unet.rows) == 2 * 6 + 2 * (6 - first[0]) * 2 + 2 * (6 - first[1])
 
 
 def test_prompt_editing_emphasis_and_lora_tags_in_a_concepts_prompt() -> None:
@@ -235,22 +237,20 @@ def test_a_guidance_scale_of_its_own_acts_in_its_region_only() -> None:
     base = pair(attention_strength=0.0, feather_px=0.0)
     other = pair(attention_strength=0.0, feather_px=0.0)
     other["concepts"][1]["cfg_scale"] = 9.0
-    one, two = harness.latents(base, steps=1), harness.latents(other, steps=1)
-    difference = (one - two).abs()
     base["concepts"][1]["start"] = other["concepts"][1]["start"] = 0.0
     base["concepts"][0]["start"] = other["concepts"][0]["start"] = 0.0
     difference = (harness.latents(base, steps=1) - harness.latents(other, steps=1)).abs()
-    assert float(difference[..., :8].max()) < 1e-4
-    assert float(difference[..., 8:].max()) > 1e-2
+    assert float(difference[..., : harness.CELLS // 2].max()) < 1e-4
+    assert float(difference[..., harness.CELLS // 2 :].max()) > 1e-2
 
 
 @pytest.mark.parametrize("view", ["whole", "crop"])
 def test_both_views_run_and_a_crop_sees_its_window(view: str) -> None:
     with harness.unet_calls() as unet:
-        harness.run({**pair(), "view": view, "crop_margin": 0.0}, steps=STEPS, width=256)
+        harness.run({**pair(), "view": view, "crop_margin": 0.0}, steps=STEPS, width=2 * harness.SIZE)
     widths = {shape[-1] for shape in unet.x_shapes}
-    crop = 20  # half of 32 cells, a cell of feather; it grows in steps of 4 cells, a quarter of the shorter side
-    assert widths == ({32} if view == "whole" else {32, crop})
+    crop = 10  # half of 16 cells, a cell of feather; it grows in steps of 2 cells, a quarter of the shorter side
+    assert widths == ({16} if view == "whole" else {16, crop})
 
 
 # --- progress ---------------------------------------------------------------------------------------------------
@@ -298,11 +298,11 @@ def test_hires_pass_draws_the_concepts_again() -> None:
     hires = {"enable_hr": True, "hr_scale": 2.0, "hr_upscaler": "Latent", "denoising_strength": 0.6, "steps": STEPS}
     with harness.unet_calls() as unet:
         made = harness.run({**pair(), "view": "whole"}, **hires)
-    assert made.images[0].shape == (256, 256, 3)
-    large = [shape[0] for shape in unet.x_shapes if shape[-1] == 32]
+    assert made.images[0].shape == (2 * harness.SIZE, 2 * harness.SIZE, 3)
+    large = [shape[0] for shape in unet.x_shapes if shape[-1] == 2 * harness.CELLS]
     with harness.unet_calls() as plain:
         harness.run(**hires)
-    plain_rows = [shape[0] for shape in plain.x_shapes if shape[-1] == 32]
+    plain_rows = [shape[0] for shape in plain.x_shapes if shape[-1] == 2 * harness.CELLS]
     assert sum(large) == 3 * sum(plain_rows), "global rows and two concepts' in every call of the hires pass"
 
 
@@ -330,5 +330,5 @@ def test_right_is_right() -> None:
     with spy() as seen:
         harness.run(only, steps=STEPS)
     mask = seen.plans[0].masks[0]
-    assert float(mask[:, :6].max()) < 0.02
-    assert float(mask[:, 10:].min()) > 0.98
+    assert float(mask[:, :3].max()) < 0.02
+    assert float(mask[:, 5:].min()) > 0.98

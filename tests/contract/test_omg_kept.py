@@ -12,7 +12,7 @@ import torch
 from omg_tools import concept, spy
 
 pytestmark = pytest.mark.contract
-STEPS = 5
+STEPS = 3
 WORDS = ("man", "woman")
 
 
@@ -123,7 +123,7 @@ def test_who_is_who_can_be_swapped() -> None:
         ({"seed": 2}, "Seed was 1, now 2"),
         ({"prompt": "a man and a woman in the snow"}, "Prompt was a man and a woman in the park, now"),
         ({"negative_prompt": "blurry"}, "Negative prompt was nothing, now blurry"),
-        ({"width": 192}, "Size was 128x128, now 192x128"),
+        ({"width": 96}, "Size was 64x64, now 96x64"),
         ({"sampler_name": "DPM++ 2M"}, "Sampler was Euler, now DPM"),
         ({"cfg_scale": 7.0}, "CFG scale was 5.0, now 7.0"),
         ({"subseed": 3, "subseed_strength": 0.5}, "Variation seed was nothing, now 3"),
@@ -164,6 +164,7 @@ def test_a_random_seed_is_the_layouts_and_a_batch_is_one() -> None:
     assert torch.equal(run.latents[0], harness.latents(pair(), steps=STEPS, seed=kept.seed))
 
 
+@pytest.mark.usefixtures("large")
 def test_several_seeds_are_several_layouts() -> None:
     before = len(shelf().all())
     run = harness.run(pair(layout_only=True), steps=STEPS, batch_size=2, n_iter=2)
@@ -204,8 +205,8 @@ def test_painted_masks_on_an_approved_layout() -> None:
     from lib_omg.vision import painted
 
     kept = keep()
-    mask = np.zeros((16, 16), np.float32)
-    mask[:, :8] = 1
+    mask = np.zeros((harness.CELLS, harness.CELLS), np.float32)
+    mask[:, : harness.CELLS // 2] = 1
     man = concept("man", "rex", mask_source="painted", mask=painted.pack(mask))
     made = masks_of({"concepts": [man, concept("woman", "ida")], "layout": kept.id, "feather_px": 0})
     assert torch.equal(made[0], torch.from_numpy(mask))
@@ -214,10 +215,10 @@ def test_painted_masks_on_an_approved_layout() -> None:
 def test_a_layout_alone_makes_no_hires_pass_and_an_approved_one_does() -> None:
     hires = {"enable_hr": True, "hr_scale": 1.5, "denoising_strength": 0.5}
     run = harness.run(pair(layout_only=True), steps=STEPS, **hires)
-    assert run.processed.images[0].size == (128, 128)
+    assert run.processed.images[0].size == (64, 64)
     kept = shelf().all()[0]
     run = harness.run(pair(layout=kept.id), steps=STEPS, **hires)
-    assert run.processed.images[0].size == (192, 192)
+    assert run.processed.images[0].size == (96, 96)
 
 
 def test_a_concept_that_is_not_found_does_not_stop_a_layout_alone() -> None:

@@ -6,7 +6,7 @@ import harness
 import pytest
 from omg_tools import boxed, spy
 
-STEPS = 6
+STEPS = 5
 
 
 def _side_by_side(count: int) -> dict[str, object]:

@@ -47,13 +47,16 @@ def test_pictures_come_back_in_the_order_of_their_prompts(monkeypatch: pytest.Mo
             shades = torch.tensor([len(prompt) / 100 for prompt in seen[-count:]])
             return shades.view(-1, 1, 1, 1).expand(count, 3, height * 8, width * 8)
 
-    def sample(_unet: object, _text: object, prompts: list[str], *_: object, width: int) -> torch.Tensor:
+    def sample(
+        _unet: object, _text: object, prompts: list[str], _source: object, *, width: int, steps: int
+    ) -> torch.Tensor:
+        assert steps == 3
         seen.extend(prompts)
         return torch.zeros(len(prompts), 4, 16, width)
 
     monkeypatch.setattr(check, "sample", sample)
     base = check.Base(None, None, _Vae(), 1.0, "")  # type: ignore[arg-type]
-    images = check.draw(base, asked, torch.Generator(), 3)
+    images = check.draw(base, asked, torch.Generator(), {"steps": 3})
     for task, image in zip(asked, images, strict=True):
         assert image.shape == (128, task.width_px, 3)
         assert abs(int(image[0, 0, 0]) - (len(task.prompt) / 100 + 1) * 127.5) <= 1

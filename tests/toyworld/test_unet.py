@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -53,3 +55,37 @@ def test_layouts_timesteps_are_noisy_ones_and_some_are_noise_alone() -> None:
     assert float((rest >= 600).float().mean()) == pytest.approx(0.7, abs=0.01)
     assert int(rest.min()) < 20
     assert not bool(unet.uniform_timesteps(100, generator())[1].any())
+
+
+class Words:
+    """A text encoder that says nothing."""
+
+    def tokens(self, prompts: list[str]) -> list[str]:
+        return prompts
+
+    def __call__(self, tokens: list[str]) -> torch.Tensor:
+        return torch.zeros(len(tokens), 1, 1)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_whatever_noise_is_added_every_timestep_is_as_noisy_as_it_says(eta: float) -> None:
+    """DDIM's marginals, equation 10 of https://arxiv.org/abs/2010.02502; the noise itself changes only if asked."""
+    picture = torch.randn(4, 16, 16, generator=generator()).double()
+    knowing = Knowing(picture)
+    noises: list[torch.Tensor] = []
+
+    def watched(x: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        noise = knowing(x, t, context)
+        noises.append(noise[:8])
+        return noise
+
+    text: Any = Words()
+    model: Any = watched
+    made = unet.sample(model, text, ["a"] * 8, generator(), steps=10, eta=eta)
+    torch.testing.assert_close(made, picture.float().expand_as(made), rtol=0, atol=1e-3)
+    assert len(noises) == 10
+    for noise in noises:
+        assert abs(float(noise.mean())) < 0.05
+        assert abs(float(noise.std()) - 1) < 0.05
+    alike = float(torch.corrcoef(torch.stack([noises[0].flatten(), noises[-1].flatten()]))[0, 1])
+    assert (alike > 0.999) if eta == 0 else (alike < 0.9)

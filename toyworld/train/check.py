@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ldm.modules.attention
 import numpy as np
@@ -47,12 +48,15 @@ def main(arguments: list[str]) -> int:
     parser = options(__doc__, steps=25)
     parser.add_argument("--detector", type=Path, help="its weights; detector.safetensors in the folder if not given")
     parser.add_argument("--count", type=int, default=PROMPTS)
+    parser.add_argument("--cond-scale", type=float, default=5.0, help="CFG scale")
+    parser.add_argument("--eta", type=float, default=0.0, help="noise added on the way: 0 none (DDIM), 1 as ancestral")
     parser.add_argument("--out", type=Path, help="the sheet; check.png in the folder if not given")
     given = parser.parse_args(arguments)
     ldm.modules.attention.CrossAttention.forward = lean_attention
     base = read_base(given.folder)
     asked = tasks(given.count)
-    images = draw(base, asked, torch.Generator().manual_seed(given.seed), given.steps)
+    sampler = {"steps": given.steps, "cond_scale": given.cond_scale, "eta": given.eta}
+    images = draw(base, asked, torch.Generator().manual_seed(given.seed), sampler)
     found = Detector.load(given.detector or given.folder / "detector.safetensors").detect(images)
     right = [
         same_classes(task.class_words, [instance.class_word for instance in instances])
@@ -76,8 +80,8 @@ def tasks(count: int = PROMPTS) -> list[Task]:
     return made
 
 
-def draw(base: Base, asked: Sequence[Task], source: torch.Generator, steps: int) -> list[np.ndarray]:
-    """A picture uint8 (128, W, 3) for every task, in their order."""
+def draw(base: Base, asked: Sequence[Task], source: torch.Generator, sampler: Mapping[str, Any]) -> list[np.ndarray]:
+    """A picture uint8 (128, W, 3) for every task, in their order; `sampler` are `sample`'s steps and the like."""
     images: dict[int, np.ndarray] = {}
     for width in sorted({task.width_px for task in asked}):
         chosen = [index for index, task in enumerate(asked) if task.width_px == width]
@@ -86,7 +90,7 @@ def draw(base: Base, asked: Sequence[Task], source: torch.Generator, steps: int)
             part = chosen[begin : begin + size]
             prompts = [asked[index].prompt for index in part]
             with torch.no_grad(), half_precision():
-                latents = sample(base.unet, base.text, prompts, source, steps, width=width // CELL_PX)
+                latents = sample(base.unet, base.text, prompts, source, width=width // CELL_PX, **sampler)
                 pixels = base.vae.decode(latents / base.scale).float()
             images.update(zip(part, to_images(pixels), strict=True))
     return [images[index] for index in range(len(asked))]

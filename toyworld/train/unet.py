@@ -213,17 +213,19 @@ def sample(
     steps: int = 25,
     cond_scale: float = 5.0,
     width: int = 16,
+    eta: float = 0.0,
 ) -> torch.Tensor:
-    """DDIM samples, for a look during training.
+    """DDIM samples, for a look during training (https://arxiv.org/abs/2010.02502, equations 12 and 16).
 
     Args:
         model: UNet.
         text: text encoder.
         prompts: one picture each.
-        source: randomness of the start.
+        source: randomness of the start, and of what is added on the way.
         steps: timesteps, evenly spaced.
         cond_scale: CFG scale.
         width: latent width in cells.
+        eta: 0 adds no noise on the way, 1 adds it as ancestral sampling does.
 
     Returns:
         Scaled latents (B, 4, 16, width).
@@ -237,7 +239,11 @@ def sample(
         following = table[times[index + 1]] if index + 1 < steps else torch.tensor(1.0)
         cond, uncond = model(torch.cat([x, x]), t.expand(2 * count), context=context).float().chunk(2)
         noise = uncond + cond_scale * (cond - uncond)
-        x = following.sqrt() * (x - (1 - here).sqrt() * noise) / here.sqrt() + (1 - following).sqrt() * noise
+        x0 = (x - (1 - here).sqrt() * noise) / here.sqrt()
+        added = eta * ((1 - following) / (1 - here) * (1 - here / following)).sqrt()
+        x = following.sqrt() * x0 + (1 - following - added**2).sqrt() * noise
+        if added > 0:
+            x = x + added * torch.randn(x.shape, generator=source)
     return x
 
 
