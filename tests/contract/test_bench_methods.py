@@ -11,7 +11,7 @@ import pytest
 import torch
 from omg_tools import hook_count
 
-STEPS = 3
+STEPS = 2
 WIDTH = 128
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from omg_tools import hook_count
 
-STEPS = 3
+STEPS = 2
 WIDTH = 128
 TOKEN_TABLE = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
 
