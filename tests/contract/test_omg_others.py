@@ -30,7 +30,7 @@ def _alpha(timesteps: torch.Tensor) -> torch.Tensor:
 def test_in_the_others_places_a_concept_sees_what_lies_around(sampler: str) -> None:
     """The clean picture in a row's input, worked out anew from what the UNet was given and gave."""
     with harness.options(omg_rows_per_batch=32), spy() as seen, harness.unet_calls() as calls:
-        harness.run(_pair(), sampler_name=sampler, steps=4)
+        harness.run(_pair(), sampler_name=sampler)
     first = next(n for n, x in enumerate(calls.inputs) if x.shape[0] == 4)  # rex' cond and uncond, ida's
     seen_by_all, alpha = calls.inputs[first - 1][0], _alpha(calls.timesteps[first - 1][:1]).view(1, 1, 1)
     cond, uncond = calls.outputs[first - 1]
@@ -55,7 +55,7 @@ def test_in_the_others_places_a_concept_sees_what_lies_around(sampler: str) -> N
 
 def test_everybody_is_seen_when_asked_for() -> None:
     with harness.options(omg_rows_per_batch=32), harness.unet_calls() as calls:
-        harness.run(_pair(hide_others=False), steps=4)
+        harness.run(_pair(hide_others=False))
     first = next(n for n, x in enumerate(calls.inputs) if x.shape[0] == 4)
     assert torch.equal(calls.inputs[first], calls.inputs[first - 1][:1].expand(4, -1, -1, -1))
 
@@ -82,20 +82,20 @@ def test_a_concept_that_predicts_the_same_picture_draws_the_same_picture(sampler
     """What is hidden changes what rows see; where they would say the same all the same, the picture must not change."""
     picture = torch.randn(4, harness.CELLS, harness.CELLS, generator=torch.Generator().manual_seed(3))
     with _knows_the_picture(picture):
-        hidden = harness.latents(_pair(feather_px=24.0), sampler_name=sampler, steps=4)
-        seen = harness.latents(_pair(feather_px=24.0, hide_others=False), sampler_name=sampler, steps=4)
+        hidden = harness.latents(_pair(feather_px=24.0), sampler_name=sampler)
+        seen = harness.latents(_pair(feather_px=24.0, hide_others=False), sampler_name=sampler)
     torch.testing.assert_close(hidden, seen, rtol=0, atol=5e-3)
 
 
 def test_one_concept_alone_has_nobody_to_hide() -> None:
     alone = {"concepts": [boxed("man", "rex", LEFT)]}
-    shown = harness.latents({**alone, "hide_others": False}, steps=4)
-    assert torch.equal(harness.latents(alone, steps=4), shown)
+    shown = harness.latents({**alone, "hide_others": False})
+    assert torch.equal(harness.latents(alone), shown)
 
 
 @pytest.mark.usefixtures("large")
 def test_the_hires_pass_hides_too() -> None:
-    fields = {"steps": 4, "enable_hr": True, "hr_scale": 1.5, "denoising_strength": 0.5, "hr_upscaler": "Latent"}
+    fields = {"enable_hr": True, "hr_scale": 1.5, "denoising_strength": 0.5, "hr_upscaler": "Latent"}
     with harness.options(omg_rows_per_batch=32), harness.unet_calls() as calls:
         harness.run(_pair(), **fields)
     concepts = [x for x in calls.inputs if x.shape == (4, 4, 24, 24)]
