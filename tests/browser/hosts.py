@@ -21,6 +21,9 @@ UP_S, DOWN_S = 180, 20
 """How long a host may take to start and to end, in seconds."""
 LOGGED = ["--loglevel", "INFO"]
 """The WebUI's: the tests read from the log what a picture cost."""
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1"}
+READY = {"devhost": b"devhost's page: ", "webui": b"Startup time: "}
+"""What each host prints once its API is complete."""
 
 
 def free_port() -> int:
@@ -53,20 +56,24 @@ class BrowserHost:
     def start(self) -> None:
         """Start it and wait until its API answers.
 
+        Nobody asks before it says that it is ready. Gradio serves before the API's middleware is added, and a
+        request in between ends the WebUI with "Cannot add middleware after an application has started".
+
         Raises:
             RuntimeError: it ended, or doesn't answer; the message has the end of its log.
         """
         if not self.data_dir.exists():
             make_data_dir(self.data_dir)
         command, folder = _command(self)
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+        environment = {**os.environ, **ENVIRONMENT}
         with self.log.open("ab") as log:
+            begin = log.tell()
             self.process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + UP_S
-        while not self._answers():
+        while READY[self.name] not in self.log.read_bytes()[begin:] or not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"{self.name} did not start; the end of its log:\n{self.end_of_log()}")
