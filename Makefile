@@ -32,6 +32,8 @@ export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 export GRADIO_ANALYTICS_ENABLED := False
 export OMG_WEBUI_DIR
+# Dozens of processes import torch and gradio, twice as fast from kept bytecode, which uv leaves to Python to make.
+unexport PYTHONDONTWRITEBYTECODE
 unit contract contract-webui browser: export OMP_NUM_THREADS := 1
 unit contract contract-webui browser: export OMP_WAIT_POLICY := PASSIVE
 
