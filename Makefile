@@ -20,8 +20,6 @@ PLAYWRIGHT_INSTALLED := $(PLAYWRIGHT)/node_modules/playwright-core/package.json
 JAVASCRIPT_TESTS := $(wildcard tests/javascript/*.test.js)
 
 PIP_FLAGS := --quiet --progress-bar off --disable-pip-version-check
-# Installs four times as fast as pip. It knows nothing of pip's own configuration (a company's index): then pip does it.
-UV := uv==0.13.9
 # Two processes with a thread each; more threads than cores would slow all of them down many times.
 PYTEST_PROCESSES ?= 2
 PYTEST := -m pytest --numprocesses=$(PYTEST_PROCESSES) --dist=loadfile
@@ -47,6 +45,8 @@ done; \
 echo "No Python 3.10 or 3.11 with venv found: install one (Debian: apt-get install python3-venv)." >&2; exit 1
 endef
 
+# Installs four times as fast as pip. It knows nothing of pip's own configuration (a company's index): then pip does it.
+UV := uv==0.13.9
 INSTALL = $(PYTHON) -m uv pip install --quiet --python $(PYTHON) $(1) || $(PYTHON) -m pip install $(PIP_FLAGS) $(1)
 
 .PHONY: help install test unit contract contract-webui javascript browser lint page demo bench tables tables-quick toyworld-baselines masks clean distclean

@@ -22,6 +22,7 @@ UP_S, DOWN_S = 180, 20
 LOGGED = ["--loglevel", "INFO"]
 """The WebUI's: the tests read from the log what a picture cost."""
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1"}
+"""Of both hosts; unbuffered, or the line that says it is ready stays in the buffer."""
 READY = {"devhost": b"devhost's page: ", "webui": b"Startup time: "}
 """What each host prints once its API is complete."""
 
