@@ -167,16 +167,16 @@ def test_a_random_seed_is_the_layouts_and_a_batch_is_one() -> None:
 @pytest.mark.usefixtures("large")
 def test_several_seeds_are_several_layouts() -> None:
     before = len(shelf().all())
-    run = harness.run(pair(layout_only=True), steps=STEPS, batch_size=2, n_iter=2)
+    run = harness.run(pair(layout_only=True), **harness.STEADY, batch_size=2, n_iter=2)
     kept = shelf().all()[: len(shelf().all()) - before][:4]
     assert [one.seed for one in kept] == [4, 3, 2, 1]
     for index, one in enumerate(reversed(kept)):
         assert f"OMG layout: {one.id}" in run.processed.infotexts[index]
     for one in kept:
         with spy() as seen:
-            made = harness.latents(pair(layout=one.id, on_missing="skip"), steps=STEPS, seed=one.seed)
+            made = harness.latents(pair(layout=one.id, on_missing="skip"), **harness.STEADY, seed=one.seed)
         assert seen.layout == []
-        at_once = harness.latents(pair(on_missing="skip"), steps=STEPS, seed=one.seed)
+        at_once = harness.latents(pair(on_missing="skip"), **harness.STEADY, seed=one.seed)
         torch.testing.assert_close(made, at_once, atol=2e-3, rtol=0)  # a batch of two rounds otherwise
 
 
