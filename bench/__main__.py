@@ -77,7 +77,7 @@ def main() -> int:
     boot.boot()
     generate(Request(PROMPT, 1))  # warm
     results: dict[str, dict[str, float]] = {"plain": measure(None)}
-    for view in ("whole", "crop"):
+    for view in ("centred", "crop"):
         for count in (1, 2, 3, 5):
             results[f"N={count} {view}"] = measure(settings(count, view))
     plain = results["plain"]

@@ -73,8 +73,12 @@ def ours(label: str, **options: str | float | bool) -> Variant:
 NO_PRESERVATION = ours("no layout preservation", attention_strength=0.0, self_attention_end=0.0)
 PROMPTS = tuple(
     ours(f"{form}, {view}", view=view, prompt_form=form)
-    for view in ("whole", "crop")
-    for form in ("scene", "alone", "scene, then alone", "alone, then scene")
+    for view, forms in (
+        ("centred", ("scene", "alone", "scene, then alone", "alone, then scene")),
+        ("whole", ("scene", "alone")),
+        ("crop", ("scene", "alone")),
+    )
+    for form in forms
 )
 OTHERS_SEEN = (
     ours("others seen", hide_others=False),

@@ -52,6 +52,8 @@ class MaskSource(str, Enum):
 class View(str, Enum):
     """What a concept's rows see of the latent."""
 
+    CENTRED = "centred"
+    """The whole picture, turned sideways until the concept is in its middle."""
     WHOLE = "whole"
     CROP = "crop"
     """A window around the concept's mask, with a margin."""
@@ -174,7 +176,7 @@ class OmgSettings:
     """0..1: how much of the layout's attention is put back into the global rows."""
     self_attention_end: float = 0.4
     """Fraction 0..1 of the reference schedule at which the layout's self-attention is let go."""
-    view: View = View.WHOLE
+    view: View = View.CENTRED
     crop_margin: float = 0.15
     """Margin around a concept's mask, as a fraction of its longer side."""
     hide_others: bool = True

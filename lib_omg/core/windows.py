@@ -1,4 +1,4 @@
-"""The part of the latent that a concept's rows see: all of it, or a crop around its mask."""
+"""What a concept's rows see of the latent: all of it, all of it with the concept in its middle, or a crop around it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,53 @@ is half of the UNet's stride or less; the host makes up for the UNet's rounding,
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of latent cells."""
+    """A rectangle of latent cells.
+
+    Attributes:
+        turn: columns by which rows see its cells to the right of where they are; those that leave on one side come
+            in on the other.
+    """
 
     top: int
     left: int
     height: int
     width: int
+    turn: int = 0
 
     def cut(self, x: torch.Tensor) -> torch.Tensor:
         """The window's part of x (..., H, W), as a view."""
         return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def show(self, x: torch.Tensor) -> torch.Tensor:
+        """What rows see of x (..., H, W): the window's part, turned."""
+        return torch.roll(self.cut(x), self.turn, -1)
+
+    def put_back(self, seen: torch.Tensor) -> torch.Tensor:
+        """What rows made (..., h, w) of what they saw, turned back to where the window's cells are."""
+        return torch.roll(seen, -self.turn, -1)
+
 
 def whole(height: int, width: int) -> Window:
     """The window that is the whole latent."""
     return Window(0, 0, height, width)
+
+
+def centred(mask: torch.Tensor) -> Window:
+    """The whole latent, seen with a concept in the middle of its width, where its LoRA's pictures had it.
+
+    Somebody at the side is drawn nearer to the middle than the layout has them, and is cut off by the edge of their
+    mask where another concept begins. Heights tell near from far, so nobody moves up or down.
+
+    Args:
+        mask: (H, W) in 0..1, the concept's; an empty mask is in the middle.
+    """
+    height, width = mask.shape
+    columns = mask.float().sum(0)
+    total = float(columns.sum())
+    if total == 0:
+        return whole(height, width)
+    middle = float((columns * (torch.arange(width, device=mask.device) + 0.5)).sum()) / total
+    return Window(0, 0, height, width, round(width / 2 - middle))
 
 
 def crop_window(mask: torch.Tensor, margin: float, stride: int) -> Window:

@@ -49,15 +49,15 @@ def job_rows(
     """The rows of one concept in one image.
 
     Args:
-        x: (C, H, W). sigma: (). image_cond: (1, C', H', W'), cut as well when it has the latent's size.
+        x: (C, H, W). sigma: (). image_cond: (1, C', H', W'), cut and turned as well if of the latent's size.
         conds: of the prompt's parts. uncond: None when the host skips uncond in this call.
     """
-    cut = window.cut(x)
+    seen = window.show(x)
     if image_cond.shape[-2:] == x.shape[-2:]:
-        image_cond = window.cut(image_cond)
-    rows = [RowInput(cut, sigma, cond, image_cond, True) for cond in conds]
+        image_cond = window.show(image_cond)
+    rows = [RowInput(seen, sigma, cond, image_cond, True) for cond in conds]
     if uncond is not None:
-        rows.append(RowInput(cut, sigma, uncond, image_cond, False))
+        rows.append(RowInput(seen, sigma, uncond, image_cond, False))
     return tuple(rows)
 
 
@@ -67,7 +67,7 @@ def run_rows(
     """Run all rows of all jobs; rows of equal window size and prompt length share batches of at most `limit` rows.
 
     Returns:
-        For every job (rows, C, h, w), in the order of its rows.
+        For every job (rows, C, h, w), in the order of its rows, where the window's cells are.
     """
     buckets: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for number, job in enumerate(jobs):
@@ -82,7 +82,7 @@ def run_rows(
             with cursor.follow(row_map):
                 made = _run([jobs[n].rows[i] for n, i in chunk], inner_model)
             for (number, index), out in zip(chunk, made, strict=True):
-                outputs[number][index] = out
+                outputs[number][index] = jobs[number].window.put_back(out)
     return [torch.stack(rows) for rows in outputs]
 
 

@@ -19,7 +19,7 @@ from lib_omg.core.passes import ConceptPass, ConceptPlan
 from lib_omg.core.prompts import find_word
 from lib_omg.core.schedule import fraction_to_sigma
 from lib_omg.core.settings import MaskSource, OmgSettings, OnMissing, PromptMode, View
-from lib_omg.core.windows import crop_window, whole
+from lib_omg.core.windows import Window, centred, crop_window, whole
 from lib_omg.vision.refine import working_size
 
 from . import conds, loras, pictures, progress
@@ -197,14 +197,17 @@ class Session:
         plans = []
         for number, concept in enumerate(self.settings.concepts):
             own = masks[:, number]
-            if self.settings.view is View.CROP:
-                windows = tuple(crop_window(mask, self.settings.crop_margin, stride) for mask in own)
-            else:
-                windows = tuple(whole(*size) for _ in own)
+            windows = tuple(self._window(mask, stride) for mask in own)
             start_sigma = fraction_to_sigma(concept.start, schedule_sigmas())
             others = others_of(masks, number).to(device) if self.settings.hide_others else None
             plans.append(ConceptPlan(number, start_sigma, own.to(device), windows, others))
         return plans
+
+    def _window(self, mask: torch.Tensor, stride: int) -> Window:
+        """What a concept's rows see of an image, by its mask (H, W)."""
+        if self.settings.view is View.CROP:
+            return crop_window(mask, self.settings.crop_margin, stride)
+        return centred(mask) if self.settings.view is View.CENTRED else whole(*mask.shape)
 
     def _check_words(self, frame: conds.PromptFrame) -> None:
         for number, concept in enumerate(self.settings.concepts):

@@ -28,7 +28,11 @@ PROMPT_MODES = {
     "whole prompt": PromptMode.OWN,
 }
 MASK_SOURCES = {source.value: source for source in MaskSource}
-VIEWS = {"whole picture": View.WHOLE, "crop around the concept": View.CROP}
+VIEWS = {
+    "whole picture, the concept in its middle": View.CENTRED,
+    "whole picture": View.WHOLE,
+    "crop around the concept": View.CROP,
+}
 ON_MISSING = {"stop": OnMissing.STOP, "go on without it": OnMissing.SKIP}
 FINDERS = {"attention": Finder.ATTENTION, "OWL-ViT": Finder.OWLVIT, "YOLO-World": Finder.YOLO}
 OUTLINES = {"the picture's edges": Outline.EDGES, "Segment Anything": Outline.SAM}

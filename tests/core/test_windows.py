@@ -1,4 +1,4 @@
-"""The crop around a mask: holds it, in whole steps, inside the latent, never a scrap."""
+"""What rows see: a crop holds its mask, in whole steps, inside the latent; a centred concept is in the middle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_omg.core.windows import Window, crop_window, whole
+from lib_omg.core.windows import Window, centred, crop_window, whole
 
 STRIDE = 8
 
@@ -79,3 +79,28 @@ def test_cut_is_a_view_of_the_last_two_dimensions():
     assert part.tolist() == [[[int(x[n, r, c]) for c in range(3, 8)] for r in (1, 2)] for n in (0, 1)]
     part.zero_()
     assert int(x[1, 2, 7]) == 0
+
+
+@given(boxes())
+def test_a_centred_concept_is_seen_in_the_middle_of_the_width(box):
+    height, width, top, bottom, left, right = box
+    mask = mask_of(*box)
+    window = centred(mask)
+    shown = window.show(mask)
+    first, last = (int(i) for i in torch.nonzero(shown.amax(0))[[0, -1], 0])
+    assert last + 1 - first == right - left, "it was torn in two"
+    assert abs((first + last + 1) / 2 - width / 2) <= 0.5
+    assert shown.amax(1).tolist() == mask.amax(1).tolist(), "it moved up or down"
+    assert window == Window(0, 0, height, width, window.turn)
+
+
+@given(st.integers(-20, 20), st.integers(0, 3), st.integers(1, 6))
+def test_what_is_shown_can_be_put_back(turn, left, wide):
+    x = torch.arange(2 * 6 * 9).reshape(2, 6, 9)
+    window = Window(1, left, 4, wide, turn)
+    assert torch.equal(window.put_back(window.show(x)), window.cut(x))
+    assert torch.equal(window.show(x)[..., turn % wide], window.cut(x)[..., 0])
+
+
+def test_nobody_is_in_the_middle_already():
+    assert centred(torch.zeros(24, 40)) == whole(24, 40)
