@@ -13,6 +13,7 @@ from torch.nn import functional
 
 EMPTY_CELLS = 0.5
 """A mask that owns less than this many cells in all is empty."""
+_TINY = 1e-9
 
 
 def box_mask(box: Sequence[float], height: int, width: int) -> torch.Tensor:
@@ -86,16 +87,33 @@ def own(masks: torch.Tensor, depths: Sequence[int]) -> torch.Tensor:
     """
     if len(depths) != masks.shape[0]:
         raise ValueError(f"expected {masks.shape[0]} depths, found {len(depths)}")
-    return _share(masks, torch.ones_like(masks[0]), depths)
-
-
-def _share(masks: torch.Tensor, left: torch.Tensor, depths: Sequence[int]) -> torch.Tensor:
-    """Give out what is `left` (H, W) to masks (N, H, W), each at most what it asks for, front first."""
     owned = torch.zeros_like(masks)
+    left = torch.ones_like(masks[0])
     for index in sorted(range(len(depths)), key=lambda i: (depths[i], i)):
         owned[index] = torch.minimum(masks[index], left)
         left = left - owned[index]
     return owned
+
+
+def grow(owned: torch.Tensor, cells: float, grows: Sequence[bool]) -> torch.Tensor:
+    """Grow disjoint masks into what nobody has; what lies between two goes to the nearer one.
+
+    All grow side by side, a cell at a time. What several reach at once they share, so that no order counts.
+
+    Args:
+        owned: (N, H, W) in 0..1 whose sum is at most 1. cells: how far. grows: for every mask whether it does.
+
+    Returns:
+        (N, H, W) whose sum is at most 1 everywhere.
+    """
+    chosen = torch.tensor(list(grows), device=owned.device)[:, None, None]
+    grown = owned
+    for step in range(math.ceil(cells)):
+        reach = torch.where(chosen, dilate(owned, min(step + 1, cells)), owned)
+        wanted = (reach - grown).clamp(min=0)
+        free = (1 - grown.sum(0)).clamp(min=0)
+        grown = grown + wanted * (free / wanted.sum(0).clamp(min=_TINY)).clamp(max=1)
+    return grown
 
 
 def feather(masks: torch.Tensor, cells: float) -> torch.Tensor:
@@ -125,12 +143,10 @@ def finish(
         grows: for every mask whether `dilation_cells` is for it.
     """
     owned = own(masks, depths)
-    chosen = torch.tensor(list(grows), device=masks.device)[:, None, None]
-    changed = torch.where(chosen, dilate(owned, dilation_cells), owned)
     if dilation_cells > 0:
-        free = (1 - owned.sum(0)).clamp(min=0)
-        changed = owned + _share((changed - owned).clamp(min=0), free, depths)
-    return feather(changed, feather_cells)
+        return feather(grow(owned, dilation_cells, grows), feather_cells)
+    chosen = torch.tensor(list(grows), device=masks.device)[:, None, None]
+    return feather(torch.where(chosen, dilate(owned, dilation_cells), owned), feather_cells)
 
 
 def is_empty(mask: torch.Tensor) -> bool:

@@ -158,11 +158,29 @@ def test_finished_masks_are_disjoint_and_growth_takes_nothing(seed, cells, grows
     assert float(finish(masks, [1, 0, 2], cells, 2.0, grows).sum(0).max()) <= 1 + 1e-5
 
 
-def test_growth_fills_free_cells_front_first():
-    masks = torch.zeros(2, 1, 7)
+def test_what_lies_between_two_goes_to_the_nearer():
+    masks = torch.zeros(2, 1, 8)
     masks[0, 0, 1] = masks[1, 0, 5] = 1
-    made = finish(masks, [1, 0], 2.0, 0.0, [True, True])
-    assert made[:, 0].tolist() == [[1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1]]
+    made = finish(masks, [1, 0], 3.0, 0.0, [True, True])
+    assert made[:, 0].tolist() == [[1, 1, 1, 0.5, 0, 0, 0, 0], [0, 0, 0, 0.5, 1, 1, 1, 1]]
+
+
+@given(st.integers(0, 99), st.floats(0, 4), st.permutations(range(3)))
+@settings(max_examples=25, deadline=None)
+def test_growth_asks_for_no_order(seed, cells, order):
+    owned = own(soft(3, seed) * scattered(3, seed + 1, 0.6), [0, 0, 0])
+    grows = [True, seed % 2 == 0, True]
+    made = finish(owned, [0, 0, 0], cells, 1.0, grows)
+    other = finish(owned[list(order)], [0, 1, 2], cells, 1.0, [grows[n] for n in order])
+    assert torch.allclose(made[list(order)], other, atol=1e-5)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3.5])
+def test_growth_reaches_what_a_lone_mask_reaches(cells):
+    owned = own(scattered(3, 5), [0, 1, 2])
+    made = finish(owned, [0, 1, 2], cells, 0.0, [True] * 3)
+    reached = dilate(owned.sum(0, keepdim=True), cells)[0]
+    assert torch.allclose(made.sum(0), reached, atol=1e-5), "nothing is left over, nothing goes beyond"
 
 
 def test_empty_is_less_than_half_a_cell():
