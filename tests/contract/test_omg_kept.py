@@ -115,6 +115,19 @@ def test_who_is_who_can_be_swapped() -> None:
     assert torch.equal(after, masks_of(swapped)), "the same numbers in a new layout"
 
 
+def test_the_order_of_the_concepts_counts_for_nothing() -> None:
+    """Nobody gets what lies between two for being named first."""
+    kept = keep()
+    man = concept("man", "rex", instance=kept.owners[0])
+    woman = concept("woman", "ida", instance=kept.owners[1])
+    made, turned = (
+        harness.latents({"concepts": concepts, "layout": kept.id}, steps=STEPS)
+        for concepts in ([man, woman], [woman, man])
+    )
+    torch.testing.assert_close(turned, made, rtol=0, atol=1e-3)
+    assert float((made - in_one_go()).abs().max()) < 1e-3, "and it is the usual picture"
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
