@@ -74,7 +74,7 @@ def concept(**fields: object) -> ConceptSettings:
         ({"feather_px": None}, r"^OMG feather_px: expected a number, found None"),
         ({"feather_px": -1}, r"^OMG feather_px: expected a number from 0 to 512"),
         ({"dilation_px": -513}, r"^OMG dilation_px: expected a number from -512 to 512"),
-        ({"view": "CROP"}, r"^OMG view: expected one of whole, crop, found 'CROP'"),
+        ({"view": "CROP"}, r"^OMG view: expected one of centred, whole, crop, found 'CROP'"),
         ({"attention_strength": 10**400}, r"^OMG attention_strength: expected a number"),
     ],
 )

@@ -83,7 +83,7 @@ def test_cut_is_a_view_of_the_last_two_dimensions():
 
 @given(boxes())
 def test_a_centred_concept_is_seen_in_the_middle_of_the_width(box):
-    height, width, top, bottom, left, right = box
+    height, width, _top, _bottom, left, right = box
     mask = mask_of(*box)
     window = centred(mask)
     shown = window.show(mask)
