@@ -53,7 +53,7 @@ class View(str, Enum):
     """What a concept's rows see of the latent."""
 
     CENTRED = "centred"
-    """The whole picture, turned sideways until the concept is in its middle."""
+    """A window as wide as the picture is high, with the concept in its middle."""
     WHOLE = "whole"
     CROP = "crop"
     """A window around the concept's mask, with a margin."""

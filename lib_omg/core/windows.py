@@ -1,4 +1,4 @@
-"""What a concept's rows see of the latent: all of it, all of it with the concept in its middle, or a crop around it."""
+"""What a concept's rows see of the latent: all of it, a window with the concept in its middle, or a crop around it."""
 
 from __future__ import annotations
 
@@ -48,22 +48,30 @@ def whole(height: int, width: int) -> Window:
     return Window(0, 0, height, width)
 
 
-def centred(mask: torch.Tensor) -> Window:
-    """The whole latent, seen with a concept in the middle of its width, where its LoRA's pictures had it.
+def centred(mask: torch.Tensor, stride: int) -> Window:
+    """A window as wide as the picture is high, with the concept in its middle, where its LoRA's pictures had it.
 
     Somebody at the side is drawn nearer to the middle than the layout has them, and is cut off by the edge of their
     mask where another concept begins. Heights tell near from far, so nobody moves up or down.
 
     Args:
-        mask: (H, W) in 0..1, the concept's; an empty mask is in the middle.
+        mask: (H, W) in 0..1, 0 outside of the concept; an empty mask gives the whole latent.
+        stride: the UNet's downscale factor; the window's width is a multiple of it, or the latent's.
+
+    Returns:
+        A window that holds the mask; wider, up to the latent's width, where the concept needs it. Where the picture
+        ends too near to the concept, what is on the other side of the window comes in (see `Window.turn`).
     """
     height, width = mask.shape
     columns = mask.float().sum(0)
-    total = float(columns.sum())
-    if total == 0:
+    taken = torch.nonzero(columns).flatten()
+    if len(taken) == 0:
         return whole(height, width)
-    middle = float((columns * (torch.arange(width, device=mask.device) + 0.5)).sum()) / total
-    return Window(0, 0, height, width, round(width / 2 - middle))
+    middle = float((columns * (torch.arange(width, device=mask.device) + 0.5)).sum() / columns.sum())
+    reach = 2 * max(middle - int(taken[0]), int(taken[-1]) + 1 - middle)
+    wide = min(math.ceil(max(height, reach) / stride) * stride, width)
+    left = min(max(round(middle - wide / 2), 0), width - wide)
+    return Window(0, left, height, wide, round(left + wide / 2 - middle))
 
 
 def crop_window(mask: torch.Tensor, margin: float, stride: int) -> Window:

@@ -207,7 +207,7 @@ class Session:
         """What a concept's rows see of an image, by its mask (H, W)."""
         if self.settings.view is View.CROP:
             return crop_window(mask, self.settings.crop_margin, stride)
-        return centred(mask) if self.settings.view is View.CENTRED else whole(*mask.shape)
+        return centred(mask, stride) if self.settings.view is View.CENTRED else whole(*mask.shape)
 
     def _check_words(self, frame: conds.PromptFrame) -> None:
         for number, concept in enumerate(self.settings.concepts):

@@ -29,7 +29,7 @@ PROMPT_MODES = {
 }
 MASK_SOURCES = {source.value: source for source in MaskSource}
 VIEWS = {
-    "whole picture, the concept in its middle": View.CENTRED,
+    "the concept in the middle": View.CENTRED,
     "whole picture": View.WHOLE,
     "crop around the concept": View.CROP,
 }

@@ -1,4 +1,4 @@
-"""A concept's rows see the picture with the concept in its middle."""
+"""A concept's rows see a window with the concept in its middle."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 from omg_tools import LEFT, boxed, concept, pair, sigma_at
 
-SAMPLERS = ["Euler", "DDIM", "UniPC", "Euler a", "DDIM CFG++"]
-"""Of those whose denoiser gives the picture and of those whose denoiser gives the noise."""
+SAMPLERS = ["Euler", "DDIM", "DDIM CFG++"]
+"""One whose denoiser gives the picture, one whose gives the noise, and one that goes by the uncond row."""
 QUARTER = harness.CELLS // 4
 """How far the middle of a half is from the middle."""
 
@@ -63,6 +63,16 @@ def test_what_rows_make_comes_back_to_its_place(sampler: str) -> None:
         centred = harness.latents(pair(), sampler_name=sampler)
         whole = harness.latents(pair(view="whole"), sampler_name=sampler)
     torch.testing.assert_close(centred, whole, rtol=0, atol=1e-4)
+
+
+def test_in_a_wide_picture_rows_see_a_square() -> None:
+    third = {"width": 3 * harness.SIZE, "steps": 3, "sampler_name": "Euler"}
+    with harness.unet_calls() as calls:
+        harness.run(_alone("man", "rex", [0.5, 0.0, 0.75, 1.0], feather_px=0.0), **third)
+    first = next(n for n, x in enumerate(calls.inputs) if x.shape[-1] == harness.CELLS)
+    everything = calls.inputs[first - 1]
+    left = 15 - QUARTER * 2  # of 24 columns the box has those from 12 to 18
+    assert torch.equal(calls.inputs[first], everything[..., left : left + harness.CELLS])
 
 
 def test_the_picture_shows_it() -> None:

@@ -82,16 +82,28 @@ def test_cut_is_a_view_of_the_last_two_dimensions():
 
 
 @given(boxes())
-def test_a_centred_concept_is_seen_in_the_middle_of_the_width(box):
-    height, width, _top, _bottom, left, right = box
-    mask = mask_of(*box)
-    window = centred(mask)
-    shown = window.show(mask)
+def test_a_centred_concept_is_seen_whole_and_in_the_middle(box):
+    height, width, top, bottom, left, right = box
+    window = centred(mask_of(*box), STRIDE)
+    shown = window.show(mask_of(*box))
     first, last = (int(i) for i in torch.nonzero(shown.amax(0))[[0, -1], 0])
-    assert last + 1 - first == right - left, "it was torn in two"
-    assert abs((first + last + 1) / 2 - width / 2) <= 0.5
-    assert shown.amax(1).tolist() == mask.amax(1).tolist(), "it moved up or down"
-    assert window == Window(0, 0, height, width, window.turn)
+    assert last + 1 - first == right - left, "it was torn in two, or cut off"
+    assert abs((first + last + 1) / 2 - shown.shape[1] / 2) <= 0.5
+    assert [bool(row) for row in shown.amax(1)] == [top <= row < bottom for row in range(height)], "it moved up or down"
+    assert 0 <= window.left <= window.left + window.width <= width
+
+
+@given(boxes())
+def test_a_centred_window_is_a_square_unless_the_picture_is_narrower_or_the_concept_wider(box):
+    height, width, *_, left, right = box
+    window = centred(mask_of(*box), STRIDE)
+    assert (window.top, window.height) == (0, height)
+    assert window.width == min(width, height if right - left <= height else -(-(right - left) // STRIDE) * STRIDE)
+
+
+def test_inside_of_the_picture_nothing_is_turned():
+    assert centred(mask_of(16, 64, 0, 16, 30, 36), STRIDE) == Window(0, 25, 16, 16)
+    assert centred(mask_of(16, 64, 0, 16, 60, 62), STRIDE) == Window(0, 48, 16, 16, -5)
 
 
 @given(st.integers(-20, 20), st.integers(0, 3), st.integers(1, 6))
@@ -103,4 +115,4 @@ def test_what_is_shown_can_be_put_back(turn, left, wide):
 
 
 def test_nobody_is_in_the_middle_already():
-    assert centred(torch.zeros(24, 40)) == whole(24, 40)
+    assert centred(torch.zeros(24, 40), STRIDE) == whole(24, 40)
