@@ -81,6 +81,49 @@ def alone_prompt(prompt: str, words: str, others: Sequence[tuple[str, int]]) -> 
     return text if own is None else text.replace(_MARKER, prompt[own[0] : own[1]], 1)
 
 
+_SEVERAL = re.compile(
+    r"(?<![\w])(?:a\s+(?:couple|pair|group|trio)\s+of|both|several|some|many|two|three|four|five|\d+)"
+    rf"\s+(?P<adjectives>(?:[\w'-]+\s+){{0,{_MOST_ADJECTIVES}}})(?P<brackets>[(\[]*)$",
+    re.IGNORECASE,
+)
+_SINGULARS = (("women", "woman"), ("men", "man"), ("people", "person"), ("children", "child"), ("wolves", "wolf"))
+_PLURAL_ENDINGS = (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("ss", "ss"), ("s", ""))
+
+
+def singular(word: str) -> str:
+    """One of what an English plural names: "women" -> "woman", "young boys" -> "young boy", "2girls" -> "1girl".
+
+    Other words are given back as they are.
+    """
+    counted = re.fullmatch(r"\d+(?=[^\W\d])(.*)", word)
+    if counted:
+        return f"1{singular(counted[1])}"
+    for plural, one in (*_SINGULARS, *_PLURAL_ENDINGS):
+        if word.lower().endswith(plural):
+            return word[: len(word) - len(plural)] + one
+    return word
+
+
+def stands_for_several(prompt: str, word: str, sharing: int) -> bool:
+    """Whether a class word names several concepts at once, as "women" in "two women": `sharing` concepts have it, and
+    it stands in the prompt less often."""
+    return len(find_word(prompt, word)) < sharing
+
+
+def one_of_several(prompt: str, words: str) -> str:
+    """A prompt with an article where a number stands before a concept's words and their adjectives:
+    "two young ida woman in the park" -> "a young ida woman in the park"."""
+    places = find_word(prompt, words)
+    number = _SEVERAL.search(prompt[: places[0][0]]) if places else None
+    if number is None or any(_NO_ADJECTIVE.fullmatch(one) for one in number["adjectives"].lower().split()):
+        return prompt
+    rest = number["adjectives"] + number["brackets"] + prompt[places[0][0] :]
+    article = "an" if rest.lstrip("([")[0].lower() in "aeiou" else "a"
+    if number.group()[0].isupper():
+        article = article.capitalize()
+    return f"{prompt[: number.start()]}{article} {rest}"
+
+
 def _same(word: str) -> str:
     return " ".join(word.lower().split())
 
@@ -153,6 +196,11 @@ def occurrences(class_words: Sequence[str]) -> list[int]:
     """For every concept, how many earlier concepts have the same class word: ["woman", "man", "woman"] -> [0, 0, 1]."""
     keys = [" ".join(word.lower().split()) for word in class_words]
     return [keys[:index].count(key) for index, key in enumerate(keys)]
+
+
+def sharing(class_words: Sequence[str], number: int) -> int:
+    """How many concepts have the class word of concept `number`, itself counted."""
+    return sum(_same(word) == _same(class_words[number]) for word in class_words)
 
 
 def find_tokens(tokens: Sequence[int], word_tokens: Sequence[int]) -> list[tuple[int, ...]]:

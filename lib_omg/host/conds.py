@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from modules import devices, prompt_parser, shared
 
 from lib_omg.core.errors import OmgError
-from lib_omg.core.prompts import alone_prompt, default_words, find_word, occurrences, scene_prompt
+from lib_omg.core.prompts import (
+    alone_prompt,
+    default_words,
+    find_word,
+    occurrences,
+    one_of_several,
+    scene_prompt,
+    sharing,
+    singular,
+    stands_for_several,
+)
 from lib_omg.core.settings import ConceptSettings, PromptMode
 
 from . import loras
@@ -75,21 +85,26 @@ def concept_words(concepts: Sequence[ConceptSettings], number: int, frame: Promp
         prompts = tuple(words for _ in frame.prompts)
     else:
         triggers = [loras.trigger_words(request.name) for request in requests]
-        words = words.strip() or default_words(settings.class_word.strip(), triggers)
-        prompts = tuple(_scene(prompt, concepts, number, words) for prompt in frame.prompts)
+        prompts = tuple(_scene(prompt, concepts, number, words.strip(), triggers) for prompt in frame.prompts)
     negatives = tuple(negative.strip() or main for main in frame.negatives)
     return ConceptWords(prompts, negatives, requests)
 
 
-def _scene(prompt: str, concepts: Sequence[ConceptSettings], number: int, words: str) -> str:
+def _scene(prompt: str, concepts: Sequence[ConceptSettings], number: int, words: str, triggers: Sequence[str]) -> str:
+    """A concept's prompt, made from a main prompt; without words of its own those of its LoRAs."""
     settings = concepts[number]
-    turns = occurrences([concept.class_word for concept in concepts])
+    class_words = [concept.class_word for concept in concepts]
     if not find_word(prompt, settings.class_word):
         raise OmgError(missing_word(settings, prompt))
-    text = scene_prompt(prompt, settings.class_word, words, turns[number])
+    turns = occurrences(class_words)
+    word = settings.class_word.strip()
+    several = stands_for_several(prompt, word, sharing(class_words, number))
+    words = words or default_words(singular(word) if several else word, triggers)
+    text = scene_prompt(prompt, word, words, turns[number])
     if settings.prompt_mode is PromptMode.ALONE:
         others = [(c.class_word, turn) for n, (c, turn) in enumerate(zip(concepts, turns, strict=True)) if n != number]
         text = alone_prompt(text, words, others)
+        text = one_of_several(text, words) if several else text
     return text
 
 

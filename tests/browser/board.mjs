@@ -10,7 +10,7 @@ import {
 } from "./board_tools.mjs";
 import { choose, conceptTab, generated, input, open, openPanel, set, shot, shots, writePrompt } from "./tools.mjs";
 
-const SEED = 13;
+const SEED = 11;
 const NAME = "two in the park";
 
 async function fillIn(page) {

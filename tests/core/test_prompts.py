@@ -12,7 +12,11 @@ from lib_omg.core.prompts import (
     find_tokens,
     find_word,
     occurrences,
+    one_of_several,
     scene_prompt,
+    sharing,
+    singular,
+    stands_for_several,
     surrounding_words,
 )
 
@@ -148,6 +152,45 @@ def test_own_words_always_stay_and_the_others_word_always_goes(before, after, fi
 )
 def test_default_words(word, triggers, expected):
     assert default_words(word, triggers) == expected
+
+
+@pytest.mark.parametrize(
+    ("plural", "one"),
+    [
+        ("women", "woman"), ("Men", "man"), ("young boys", "young boy"), ("foxes", "fox"), ("witches", "witch"),
+        ("ladies", "lady"), ("dresses", "dress"), ("policewomen", "policewoman"), ("people", "person"),
+        ("children", "child"), ("2girls", "1girl"), ("3boys", "1boy"), ("sheep", "sheep"), ("glass", "glass"),
+        ("2", "2"),
+    ],
+)  # fmt: skip
+def test_singular(plural, one):
+    assert singular(plural) == one
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("two ida woman in the park", "an ida woman in the park"),
+        ("Two young ida woman, park", "A young ida woman, park"),
+        ("photo of a couple of ida woman", "photo of an ida woman"),
+        ("best quality, 2 tall (ida woman:1.2)", "best quality, a tall (ida woman:1.2)"),
+        ("two (ida woman:1.2)", "an (ida woman:1.2)"),
+        ("two dogs and ida woman", "two dogs and ida woman"),
+        ("an ida woman, two dogs", "an ida woman, two dogs"),
+        ("ida woman", "ida woman"),
+        ("two cats", "two cats"),
+    ],
+)
+def test_one_of_several(prompt, expected):
+    assert one_of_several(prompt, "ida woman") == expected
+
+
+def test_a_word_for_several_concepts_is_known_by_their_number():
+    words = ["women", " Women", "man"]
+    assert [sharing(words, number) for number in range(3)] == [2, 2, 1]
+    assert stands_for_several("two women and a man", "women", 2)
+    assert not stands_for_several("two women and a man", "man", 1)
+    assert not stands_for_several("a tall man and a short man", "man", 2)
 
 
 def test_occurrences_count_earlier_concepts_of_the_class():
