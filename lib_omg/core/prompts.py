@@ -118,7 +118,7 @@ def one_of_several(prompt: str, words: str) -> str:
     if number is None or any(_NO_ADJECTIVE.fullmatch(one) for one in number["adjectives"].lower().split()):
         return prompt
     rest = number["adjectives"] + number["brackets"] + prompt[places[0][0] :]
-    article = "an" if rest.lstrip("([")[0].lower() in "aeiou" else "a"
+    article = "an" if rest.lstrip("([")[:1].lower() in "aeiou" else "a"
     if number.group()[0].isupper():
         article = article.capitalize()
     return f"{prompt[: number.start()]}{article} {rest}"
