@@ -86,8 +86,11 @@ _SEVERAL = re.compile(
     rf"\s+(?P<adjectives>(?:[\w'-]+\s+){{0,{_MOST_ADJECTIVES}}})(?P<brackets>[(\[]*)$",
     re.IGNORECASE,
 )
-_SINGULARS = (("women", "woman"), ("men", "man"), ("people", "person"), ("children", "child"), ("wolves", "wolf"))
-_PLURAL_ENDINGS = (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("ss", "ss"), ("s", ""))
+_PLURALS = (
+    ("men", "man"), ("people", "person"), ("children", "child"), ("wolves", "wolf"),
+    ("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("ss", "ss"), ("s", ""),
+)  # fmt: skip
+"""Endings and those of one, the first that fits counts."""
 
 
 def singular(word: str) -> str:
@@ -98,7 +101,7 @@ def singular(word: str) -> str:
     counted = re.fullmatch(r"\d+(?=[^\W\d])(.*)", word)
     if counted:
         return f"1{singular(counted[1])}"
-    for plural, one in (*_SINGULARS, *_PLURAL_ENDINGS):
+    for plural, one in _PLURALS:
         if word.lower().endswith(plural):
             return word[: len(word) - len(plural)] + one
     return word
@@ -194,7 +197,7 @@ def default_words(word: str, triggers: Sequence[str]) -> str:
 
 def occurrences(class_words: Sequence[str]) -> list[int]:
     """For every concept, how many earlier concepts have the same class word: ["woman", "man", "woman"] -> [0, 0, 1]."""
-    keys = [" ".join(word.lower().split()) for word in class_words]
+    keys = [_same(word) for word in class_words]
     return [keys[:index].count(key) for index, key in enumerate(keys)]
 
 

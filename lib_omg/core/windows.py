@@ -69,8 +69,7 @@ def centred(mask: torch.Tensor, stride: int) -> Window:
         return whole(height, width)
     middle = float((columns * (torch.arange(width, device=mask.device) + 0.5)).sum() / columns.sum())
     reach = 2 * max(middle - int(taken[0]), int(taken[-1]) + 1 - middle)
-    wide = min(math.ceil(max(height, reach) / stride) * stride, width)
-    left = min(max(round(middle - wide / 2), 0), width - wide)
+    left, wide = _fit(middle, middle, width, stride, max(height, reach))
     return Window(0, left, height, wide, round(left + wide / 2 - middle))
 
 

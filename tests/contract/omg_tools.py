@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,28 @@ def sigma_at(timesteps: torch.Tensor) -> torch.Tensor:
     low = timesteps.floor().long().clamp(max=len(sigmas) - 2)
     part = timesteps - low
     return torch.exp((1 - part) * sigmas[low].log() + part * sigmas[low + 1].log())
+
+
+def alpha_at(timesteps: torch.Tensor) -> torch.Tensor:
+    """The schedule's alpha at (fractional) timesteps (n,)."""
+    return (1 / (1 + sigma_at(timesteps) ** 2)).float()
+
+
+@contextlib.contextmanager
+def predicts(clean: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """While open, the model's noise is whatever leads to `clean` of the UNet's input (B, C, H, W)."""
+    from modules import shared
+
+    def answer(_module: Any, args: Any, kwargs: Any, output: torch.Tensor) -> torch.Tensor:
+        x, timesteps = args[0], args[1] if len(args) > 1 else kwargs["timesteps"]
+        alpha = alpha_at(timesteps).view(-1, 1, 1, 1)
+        return ((x - alpha.sqrt() * clean(x)) / (1 - alpha).sqrt()).to(output.dtype)
+
+    handle = shared.sd_model.model.diffusion_model.register_forward_hook(answer, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @dataclass

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import harness
 import pytest
 import torch
-from omg_tools import boxed, concept, sigma_at, spy
+from omg_tools import alpha_at, boxed, concept, predicts, spy
 
 LEFT, RIGHT = [0.0, 0.0, 0.3, 1.0], [0.7, 0.0, 1.0, 1.0]
 SAMPLERS = ["Euler", "DDIM"]
@@ -20,11 +18,6 @@ def _pair(**fields: Any) -> dict[str, Any]:
     return {"concepts": [boxed("man", "rex", LEFT), boxed("woman", "ida", RIGHT)], "view": "whole", **fields}
 
 
-def _alpha(timesteps: torch.Tensor) -> torch.Tensor:
-    """The schedule's alpha at (fractional) timesteps (n,)."""
-    return (1 / (1 + sigma_at(timesteps) ** 2)).float()
-
-
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_in_the_others_places_a_concept_sees_what_lies_around(sampler: str) -> None:
@@ -32,7 +25,7 @@ def test_in_the_others_places_a_concept_sees_what_lies_around(sampler: str) -> N
     with harness.options(omg_rows_per_batch=32), spy() as seen, harness.unet_calls() as calls:
         harness.run(_pair(), sampler_name=sampler)
     first = next(n for n, x in enumerate(calls.inputs) if x.shape[0] == 4)  # rex' cond and uncond, ida's
-    seen_by_all, alpha = calls.inputs[first - 1][0], _alpha(calls.timesteps[first - 1][:1]).view(1, 1, 1)
+    seen_by_all, alpha = calls.inputs[first - 1][0], alpha_at(calls.timesteps[first - 1][:1]).view(1, 1, 1)
     cond, uncond = calls.outputs[first - 1]
     eps = uncond + harness.DEFAULTS["cfg_scale"] * (cond - uncond)
     # every UNet input is sqrt(alpha) x0 + sqrt(1 - alpha) noise
@@ -60,28 +53,11 @@ def test_everybody_is_seen_when_asked_for() -> None:
     assert torch.equal(calls.inputs[first], calls.inputs[first - 1][:1].expand(4, -1, -1, -1))
 
 
-@contextlib.contextmanager
-def _knows_the_picture(picture: torch.Tensor) -> Iterator[None]:
-    """While open, the model's noise is whatever leads to `picture` (C, H, W)."""
-    from modules import shared
-
-    def answer(_module: Any, args: Any, kwargs: Any, output: torch.Tensor) -> torch.Tensor:
-        x, timesteps = args[0], args[1] if len(args) > 1 else kwargs["timesteps"]
-        alpha = _alpha(timesteps).view(-1, 1, 1, 1)
-        return ((x - alpha.sqrt() * picture) / (1 - alpha).sqrt()).to(output.dtype)
-
-    handle = shared.sd_model.model.diffusion_model.register_forward_hook(answer, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 @pytest.mark.parametrize("sampler", [*SAMPLERS, "UniPC", "Euler a", "DDIM CFG++"])
 def test_a_concept_that_predicts_the_same_picture_draws_the_same_picture(sampler: str) -> None:
     """What is hidden changes what rows see; where they would say the same all the same, the picture must not change."""
     picture = torch.randn(4, harness.CELLS, harness.CELLS, generator=torch.Generator().manual_seed(3))
-    with _knows_the_picture(picture):
+    with predicts(lambda _x: picture):
         hidden = harness.latents(_pair(feather_px=24.0), sampler_name=sampler)
         seen = harness.latents(_pair(feather_px=24.0, hide_others=False), sampler_name=sampler)
     torch.testing.assert_close(hidden, seen, rtol=0, atol=5e-3)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import harness
 import pytest
 import torch
-from omg_tools import LEFT, boxed, concept, pair, sigma_at
+from omg_tools import LEFT, boxed, concept, pair, predicts
 
 SAMPLERS = ["Euler", "DDIM", "DDIM CFG++"]
 """One whose denoiser gives the picture, one whose gives the noise, and one that goes by the uncond row."""
@@ -39,36 +37,19 @@ def test_rows_see_their_concept_in_the_middle(box: list[float], turn: int) -> No
     assert torch.equal(shown, expected)
 
 
-@contextlib.contextmanager
-def _sees_each_cell_alone() -> Iterator[None]:
-    """While open, the model takes each cell for what it is: so nothing depends on where a cell is."""
-    from modules import shared
-
-    def answer(_module: Any, args: Any, kwargs: Any, output: torch.Tensor) -> torch.Tensor:
-        x, timesteps = args[0], args[1] if len(args) > 1 else kwargs["timesteps"]
-        alpha = (1 / (1 + sigma_at(timesteps) ** 2)).float().view(-1, 1, 1, 1)
-        return ((x - alpha.sqrt() * torch.sin(2 * x)) / (1 - alpha).sqrt()).to(output.dtype)
-
-    handle = shared.sd_model.model.diffusion_model.register_forward_hook(answer, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_what_rows_make_comes_back_to_its_place(sampler: str) -> None:
-    """With such a model the turn must not change a thing, with others hidden as well."""
-    with _sees_each_cell_alone():
+    """With a model that sees each cell alone the turn must not change a thing, with others hidden as well."""
+    with predicts(lambda x: torch.sin(2 * x)):
         centred = harness.latents(pair(), sampler_name=sampler)
         whole = harness.latents(pair(view="whole"), sampler_name=sampler)
     torch.testing.assert_close(centred, whole, rtol=0, atol=1e-4)
 
 
 def test_in_a_wide_picture_rows_see_a_square() -> None:
-    third = {"width": 3 * harness.SIZE, "steps": 3, "sampler_name": "Euler"}
+    fields = {"width": 3 * harness.SIZE, "steps": 3, "sampler_name": "Euler"}
     with harness.unet_calls() as calls:
-        harness.run(_alone("man", "rex", [0.5, 0.0, 0.75, 1.0], feather_px=0.0), **third)
+        harness.run(_alone("man", "rex", [0.5, 0.0, 0.75, 1.0], feather_px=0.0), **fields)
     first = next(n for n, x in enumerate(calls.inputs) if x.shape[-1] == harness.CELLS)
     everything = calls.inputs[first - 1]
     left = 15 - QUARTER * 2  # of 24 columns the box has those from 12 to 18
