@@ -100,7 +100,7 @@ javascript:
 # Says itself what is missing. Without npm or without a package index playwright-core stays missing.
 browser: install
 	@if command -v npm >/dev/null; then $(MAKE) $(PLAYWRIGHT_INSTALLED) || true; fi
-	$(PYTHON) -m pytest --numprocesses=$(PYTEST_PROCESSES) --dist=loadgroup tests/browser
+	$(PYTHON) -m pytest --numprocesses=$(PYTEST_PROCESSES) --dist=loadgroup tests/browser  # one by one to who is free
 
 # One that runs on node 18 too, which Debian 12 has.
 $(PLAYWRIGHT_INSTALLED):

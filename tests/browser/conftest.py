@@ -34,7 +34,8 @@ def missing_tools() -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a browser where there is none; said once, at the end."""
+    """The longest first. Leave out what needs a browser where there is none; said once, at the end."""
+    items.sort(key=lambda item: "host" not in getattr(item, "fixturenames", ()))
     if not missing_tools():
         return
     needy = [item for item in items if "tools" in getattr(item, "fixturenames", ())]
@@ -53,16 +54,11 @@ def tools() -> None:
     """Marks what needs node, Chromium and playwright-core."""
 
 
-HOSTS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("devhost", "webui")]
-"""Each in a process of its own, if there are several."""
-
-
-@pytest.fixture(scope="module", params=HOSTS)
+@pytest.fixture(scope="module")
 def host(tools: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A running host with the toy weights and this extension."""
     name = request.param
-    folder = boot_hosts.webui_dir()
-    if name == "webui" and (folder is None or not (folder / "venv/bin/python").exists()):
+    if name == "webui" and not hosts.there_is_a_webui():
         pytest.skip(NO_WEBUI)
     place = tmp_path_factory.mktemp(name)
     host = hosts.BrowserHost(name, place / "data", place / "log.txt")

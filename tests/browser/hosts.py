@@ -27,6 +27,12 @@ READY = {"devhost": b"devhost's page: ", "webui": b"Startup time: "}
 """What each host prints once its API is complete."""
 
 
+def there_is_a_webui() -> bool:
+    """A real one with its own Python."""
+    folder = boot_hosts.webui_dir()
+    return folder is not None and (folder / "venv/bin/python").exists()
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as probe:

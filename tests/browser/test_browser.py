@@ -1,4 +1,8 @@
-"""Runs the browser tests (*.mjs) on every host there is. Between the parts of one flow the host is started again."""
+"""Runs the browser tests (*.mjs) on a host. Between the parts of one flow the host is started again.
+
+All flows run on the real WebUI, and one on devhost's page; on a machine without a WebUI all of them on devhost's.
+`OMG_BROWSER_ALL=1` runs all on both.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boot_hosts
+import hosts
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,8 +26,10 @@ if TYPE_CHECKING:
     from hosts import BrowserHost
 
 HERE = Path(__file__).parent
-FLOWS = {"panel": ["panel.mjs"], "board": ["board.mjs", "board_again.mjs"], "tab": ["tab.mjs"]}
+FLOWS = {"board": ["board.mjs", "board_again.mjs"], "panel": ["panel.mjs"], "tab": ["tab.mjs"]}
 """Parts of every flow in their order."""
+ON_DEVHOST = FLOWS if os.environ.get("OMG_BROWSER_ALL") or not hosts.there_is_a_webui() else ["tab"]
+CASES = [*(("webui", flow) for flow in FLOWS), *(("devhost", flow) for flow in ON_DEVHOST)]
 HELPERS = {"tools.mjs", "board_tools.mjs"}
 PART_S = 300
 WOMEN = ("ida", "mia")
@@ -35,7 +42,7 @@ def test_every_browser_test_is_run() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize(("host", "flow"), CASES, indirect=["host"])
 def test_flow(host: BrowserHost, flow: str) -> None:
     """Each part ends without an error."""
     shots = Path(os.environ.get("OMG_SHOTS") or boot_hosts.REPOSITORY / "out" / "browser") / host.name

@@ -11,6 +11,7 @@ import pytest
 import torch
 from omg_tools import hook_count
 
+pytestmark = pytest.mark.devhost_only
 STEPS = 2
 WIDTH = 128
 
