@@ -63,11 +63,11 @@ def centred(mask: torch.Tensor, stride: int) -> Window:
         ends too near to the concept, what is on the other side of the window comes in (see `Window.turn`).
     """
     height, width = mask.shape
-    columns = mask.float().sum(0)
+    columns = mask.cpu().double().sum(0)  # exactly: a hair wider would be a stride wider
     taken = torch.nonzero(columns).flatten()
     if len(taken) == 0:
         return whole(height, width)
-    middle = float((columns * (torch.arange(width, device=mask.device) + 0.5)).sum() / columns.sum())
+    middle = float((columns * (torch.arange(width) + 0.5)).sum() / columns.sum())
     reach = 2 * max(middle - int(taken[0]), int(taken[-1]) + 1 - middle)
     left, wide = _fit(middle, middle, width, stride, max(height, reach))
     return Window(0, left, height, wide, round(left + wide / 2 - middle))

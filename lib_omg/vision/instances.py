@@ -20,6 +20,9 @@ ROUNDS = 30
 EDGE_CELLS = 2
 """Warm cells on the picture's sides and top from which on they are ground or wall."""
 
+ABOVE_GROUND = 0.1
+"""So much hotter than ground and walls are heads and legs, as a share of the way from warm to hot."""
+
 
 def standardise(heat: torch.Tensor) -> torch.Tensor:
     """Maps (..., H, W) with mean 0 and standard deviation 1 each."""
@@ -79,16 +82,24 @@ def surroundings(pieces: torch.Tensor) -> torch.Tensor:
 def tightened(heat: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
     """An instance's cells (H, W) of 0 and 1 by the heat in its own surroundings, ground and walls left out.
 
-    The surroundings have up to three kinds of cells: cold, warm and hot. What is warm belongs to the instance, unless
-    it reaches the picture's sides or top as ground, water and walls do; people may be cut off by the lower edge.
+    The surroundings have up to three kinds of cells: cold, warm and hot. What is warm belongs to the instance, but if
+    it reaches the picture's sides or top, as ground, water and walls do, only what is warmer than it is there: heads
+    and legs seldom are as hot as a body. People may be cut off by the lower edge.
 
     Args:
         heat: (H, W), of the instance's class word. near: (H, W) bool, its surroundings.
     """
     low, high = two_thresholds(heat[near])
     warm = near & (heat > low) & (heat <= high)
-    edge = int(warm[:, 0].sum() + warm[:, -1].sum() + warm[0].sum())
-    return (near & (heat > (high if edge >= EDGE_CELLS else low))).to(heat.dtype)
+    edge = torch.cat([side[inside] for side, inside in zip(_sides(heat), _sides(warm), strict=True)])
+    if len(edge) >= EDGE_CELLS:
+        low = min(high, float(edge.max()) + ABOVE_GROUND * (high - low))
+    return (near & (heat > low)).to(heat.dtype)
+
+
+def _sides(cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The left, the right and the upper edge of (H, W)."""
+    return cells[:, 0], cells[:, -1], cells[0]
 
 
 def two_thresholds(values: torch.Tensor, bins: int = 48) -> tuple[float, float]:

@@ -228,6 +228,18 @@ def test_ground_under_people_is_left_out():
     assert overlap(made[1], RIGHT) > 0.8
 
 
+@pytest.mark.parametrize(("ground", "kept"), [(0.3, True), (0.45, True), (0.6, False)])
+def test_a_head_is_kept_where_it_is_warmer_than_the_ground(ground, kept):
+    """Also on ground that reaches the picture's sides, between a cold sky and a hot body."""
+    heat = torch.zeros(H, W)
+    heat[12:] = ground
+    heat[2:6, 18:22], heat[6:16, 16:24] = 0.6, 1
+    body = torch.zeros(H, W)
+    body[6:16, 16:24] = 1
+    made = tightened(heat + noise(3, 0.005), torch.ones(H, W, dtype=torch.bool))
+    assert torch.equal(made, (body + (heat == 0.6) if kept else body).clamp(max=1))
+
+
 def test_what_is_cut_off_by_the_lower_edge_is_whole():
     """Warm trousers under a hot head belong to their owner, although they touch the edge."""
     heat = torch.zeros(H, W)
