@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .instances import EDGE_CELLS, otsu, regions, standardise
+from .instances import EDGE_CELLS, otsu, regions, sides, standardise
 
 if TYPE_CHECKING:
     from .affinity import Affinity
@@ -155,7 +155,7 @@ def strengths(pieces: torch.Tensor, warmth: torch.Tensor) -> tuple[torch.Tensor,
 
 def on_edge(pieces: torch.Tensor) -> int:
     """Cells of pieces (N, H, W) on the picture's sides and top."""
-    return int(pieces[..., 0].sum() + pieces[..., -1].sum() + pieces[..., 0, :].sum())
+    return int(sides(pieces).sum())
 
 
 def scaled(warmth: torch.Tensor) -> torch.Tensor:

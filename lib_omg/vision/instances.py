@@ -91,15 +91,15 @@ def tightened(heat: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
     """
     low, high = two_thresholds(heat[near])
     warm = near & (heat > low) & (heat <= high)
-    edge = torch.cat([side[inside] for side, inside in zip(_sides(heat), _sides(warm), strict=True)])
+    edge = sides(heat)[sides(warm)]
     if len(edge) >= EDGE_CELLS:
         low = min(high, float(edge.max()) + ABOVE_GROUND * (high - low))
     return (near & (heat > low)).to(heat.dtype)
 
 
-def _sides(cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The left, the right and the upper edge of (H, W)."""
-    return cells[:, 0], cells[:, -1], cells[0]
+def sides(cells: torch.Tensor) -> torch.Tensor:
+    """The left, the right and the upper edge of maps (..., H, W), one after the other: (..., H + H + W)."""
+    return torch.cat([cells[..., 0], cells[..., -1], cells[..., 0, :]], -1)
 
 
 def two_thresholds(values: torch.Tensor, bins: int = 48) -> tuple[float, float]:

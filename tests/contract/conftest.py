@@ -28,14 +28,6 @@ def pytest_report_header() -> str:
     return "contract host: devhost"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The bench draws on devhost and nowhere else."""
-    if boot_hosts.host_name() != "devhost":
-        for item in items:
-            if item.get_closest_marker("devhost_only"):
-                item.add_marker(pytest.mark.skip(reason="the bench draws on devhost only"))
-
-
 @pytest.fixture(scope="session")
 def host() -> boot_hosts.Host:
     """The running host."""

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boot_hosts
 import numpy as np
 import pytest
 import torch
 from omg_tools import hook_count
 
-pytestmark = pytest.mark.devhost_only
+pytestmark = pytest.mark.skipif(boot_hosts.host_name() != "devhost", reason="the bench draws on devhost only")
 STEPS = 2
 WIDTH = 128
 TOKEN_TABLE = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
