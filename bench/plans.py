@@ -15,15 +15,24 @@ SAME_CLASS = (PairKind.MAN_MAN, PairKind.WOMAN_WOMAN)
 PEOPLE_KINDS = (PairKind.MAN_WOMAN, *SAME_CLASS)
 STARTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 TABLES = (1, 2, 3, 4, 5, 6)
+_OURS = "omg"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A method by its name in the registry; of ours also fields of `OmgOptions` that differ from the defaults."""
+    """A method by its name in the registry; of ours also fields of `OmgOptions` that differ from the defaults.
+
+    Raises:
+        ValueError: options of another method than ours, which knows none and would draw as if they weren't there.
+    """
 
     label: str
     method: str
     options: tuple[Option, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.options and self.method != _OURS:
+            raise ValueError(f"{self.method}: expected no options, found {dict(self.options)}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ LAYOUT = Variant("layout", "layout")
 """The plain picture of the layout prompt."""
 TRUTH = Variant("drawn truth", "truth")
 """No method: the case as the world itself draws it, which says how far the instruments can be trusted."""
-OURS = Variant("omg", "omg")
+OURS = Variant("omg", _OURS)
 OURS_TRUE_MASKS = Variant("omg, true masks", "omg_true_masks")
 MERGE = Variant("merge", "merge")
 MIX_OF_SHOW = Variant("mix of show", "mix_of_show")

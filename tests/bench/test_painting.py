@@ -41,6 +41,11 @@ def test_saying_a_default_is_no_other_picture(weights: Path) -> None:
     assert key(weights, ours("start", start=DEFAULT_START)) == key(weights, OURS)
 
 
+def test_only_ours_takes_options() -> None:
+    with pytest.raises(ValueError, match="omg_true_masks: expected no options"):
+        Variant("grown", OURS_TRUE_MASKS.method, (("growth_px", 16.0),))
+
+
 def test_another_noise_level_to_switch_at_is_another_picture(weights: Path) -> None:
     form = PromptForm.SCENE_THEN_ALONE.value
     keys = {key(weights, ours("switched", prompt_form=form, switch=switch)) for switch in (0.4, 0.5, 0.6)}
