@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from lib_omg.core.errors import OmgError
-from lib_omg.vision.boxes import Candidate, Thresholds, clipped, individuals, instances
+from lib_omg.vision.box_detector import BoxDetector
+from lib_omg.vision.boxes import Candidate, Thresholds, clipped
 from lib_omg.vision.found import SourceUnavailable
-from lib_omg.vision.pixels import checked, to_bytes
+from lib_omg.vision.pixels import to_bytes
 from lib_omg.vision.weights import read_weights
-
-if TYPE_CHECKING:
-    from lib_omg.vision.found import Instance, Search
 
 REPOSITORY = "google/owlvit-base-patch32"
 REPOSITORIES = (REPOSITORY, "google/owlvit-base-patch16", "google/owlvit-large-patch14")
@@ -92,8 +90,8 @@ def download(home: Path, repository: str = REPOSITORY) -> Path:
     return folder
 
 
-class OwlVitSource:
-    """Finds individuals by their class words; their masks are their boxes, to be outlined."""
+class OwlVitSource(BoxDetector):
+    """See `BoxDetector`."""
 
     def __init__(
         self,
@@ -107,27 +105,9 @@ class OwlVitSource:
         Args:
             folder: with config.json, weights and the tokenizer's files. dtype: on a CPU it is single precision.
         """
-        self.folder, self.device, self.thresholds = folder, torch.device(device), thresholds
+        super().__init__("OWL-ViT", device, thresholds)
+        self.folder = folder
         self.dtype = torch.float32 if self.device.type == "cpu" else dtype
-
-    def find(self, search: Search) -> list[Instance]:
-        """The individuals, from left to right; the network is loaded for this look alone.
-
-        Raises:
-            SourceUnavailable: files are missing or damaged, or there is not enough memory. ValueError: not a picture.
-        """
-        height, width = checked(search.picture).shape[1:]
-        words = [word for word, count in search.wanted.items() if word.strip() and count > 0]
-        if not words:
-            return []
-        try:
-            candidates = self._candidates(search.picture, words)
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            raise SourceUnavailable(f"There is not enough memory for OWL-ViT. ({error})") from error
-        finally:
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return instances(individuals(candidates, search.wanted, self.thresholds), height, width)
 
     def _candidates(self, picture: torch.Tensor, words: Sequence[str]) -> list[Candidate]:
         model = self._model()

@@ -11,17 +11,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from lib_omg.vision.boxes import Candidate, Thresholds, clipped, individuals, instances
+from lib_omg.vision.box_detector import BoxDetector
+from lib_omg.vision.boxes import Candidate, Thresholds, clipped
 from lib_omg.vision.found import SourceUnavailable
-from lib_omg.vision.pixels import checked, to_bytes
+from lib_omg.vision.pixels import to_bytes
 from lib_omg.vision.weights import tensor_names
-
-if TYPE_CHECKING:
-    from lib_omg.vision.found import Instance, Search
 
 THRESHOLDS = Thresholds(wanted=0.1, more=0.4)
 LONGEST_PX = 1280
@@ -52,8 +50,8 @@ def clip_file() -> Path:
     return Path("~/.cache/clip").expanduser() / CLIP_FILE
 
 
-class YoloSource:
-    """Finds individuals by their class words; their masks are their boxes, to be outlined."""
+class YoloSource(BoxDetector):
+    """See `BoxDetector`."""
 
     def __init__(self, file: Path, device: torch.device | str, thresholds: Thresholds = THRESHOLDS) -> None:
         """Nothing is loaded yet.
@@ -61,27 +59,8 @@ class YoloSource:
         Args:
             file: a YOLO-World .pt that the user trusts; see the module's text.
         """
-        self.file, self.device, self.thresholds = file, torch.device(device), thresholds
-
-    def find(self, search: Search) -> list[Instance]:
-        """The individuals, from left to right; the network is loaded for this look alone.
-
-        Raises:
-            SourceUnavailable: package or file is missing or damaged, or there is not enough memory.
-            ValueError: not a picture.
-        """
-        height, width = checked(search.picture).shape[1:]
-        words = [word for word, count in search.wanted.items() if word.strip() and count > 0]
-        if not words:
-            return []
-        try:
-            candidates = self._candidates(search.picture, words)
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            raise SourceUnavailable(f"There is not enough memory for {self.file.name}. ({error})") from error
-        finally:
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return instances(individuals(candidates, search.wanted, self.thresholds), height, width)
+        super().__init__(file.name, device, thresholds)
+        self.file = file
 
     def _candidates(self, picture: torch.Tensor, words: Sequence[str]) -> list[Candidate]:
         from PIL import Image

@@ -70,6 +70,21 @@ class UnetCalls:
         return [shape[0] for shape in self.x_shapes]
 
 
+def omg_script() -> Any:
+    """The extension's script of the txt2img tab.
+
+    Raises:
+        LookupError: the host has none.
+    """
+    from modules import scripts
+
+    runner = scripts.scripts_txt2img
+    script = next((s for s in runner.alwayson_scripts if s.title() == OMG_TITLE), None)
+    if script is None:
+        raise LookupError(f"no script titled {OMG_TITLE!r}; found {[s.title() for s in runner.alwayson_scripts]}")
+    return script
+
+
 def default_script_args(omg: Any = None) -> list[Any]:
     """Arguments of all scripts as their components stand; the OMG script's first one is `omg` if given."""
     from modules import scripts
@@ -77,11 +92,8 @@ def default_script_args(omg: Any = None) -> list[Any]:
     runner = scripts.scripts_txt2img
     args = [getattr(component, "value", None) for component in runner.inputs]
     args[0] = 0
-    script = next((s for s in runner.alwayson_scripts if s.title() == OMG_TITLE), None)
-    if omg is not None and script is None:
-        raise LookupError(f"no script titled {OMG_TITLE!r}; found {[s.title() for s in runner.alwayson_scripts]}")
     if omg is not None:
-        args[script.args_from] = omg
+        args[omg_script().args_from] = omg
     return args
 
 

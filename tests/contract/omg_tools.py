@@ -28,6 +28,11 @@ def pair(**fields: Any) -> dict[str, Any]:
     return {"concepts": [boxed("man", "rex", LEFT), boxed("woman", "ida", RIGHT)], **fields}
 
 
+def found_pair(**fields: Any) -> dict[str, Any]:
+    """rex and ida, wherever the layout shows them."""
+    return {"concepts": [concept("man", "rex"), concept("woman", "ida")], **fields}
+
+
 def start_sigma(fraction: float = 0.2) -> float:
     """The start's noise level, worked out anew: the n-th of 50 uniform timesteps."""
     return float(sigma_at(torch.tensor(999 - fraction * 50 * 999 / 49, dtype=torch.float64)))

@@ -12,28 +12,18 @@ import harness
 import numpy as np
 import pytest
 import torch
-from omg_tools import concept, spy
+from omg_tools import concept, found_pair, spy
 from PIL import Image
 
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("large")]
 STEPS = 4
 
 
-def pair(**fields: Any) -> dict[str, Any]:
-    return {"concepts": [concept("man", "rex"), concept("woman", "ida")], **fields}
-
-
-def script() -> Any:
-    from modules import scripts
-
-    return next(s for s in scripts.scripts_txt2img.alwayson_scripts if s.title() == harness.OMG_TITLE)
-
-
 @pytest.fixture(scope="module")
 def layout() -> Any:
     """One kept layout, and nothing of it left on disk."""
-    harness.run({**pair(), "layout_only": True}, steps=STEPS, **harness.LARGE)
-    shelf = script().runtime.shelf
+    harness.run({**found_pair(), "layout_only": True}, steps=STEPS, **harness.LARGE)
+    shelf = harness.omg_script().runtime.shelf
     kept = shelf.all()[0]
     yield kept
     shelf.remove(kept.id)
@@ -43,7 +33,8 @@ def call(method: str, /, **params: Any) -> Any:
     """As the channel calls, through JSON."""
     from lib_omg.ui.channel import answer
 
-    told = json.loads(answer(script().board.methods(), json.dumps({"id": 1, "method": method, "params": params})))
+    asked = json.dumps({"id": 1, "method": method, "params": params})
+    told = json.loads(answer(harness.omg_script().board.methods(), asked))
     if "error" in told:
         raise RuntimeError(told["error"])
     return told["result"]
@@ -110,7 +101,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     from lib_omg.host.kept_layouts import LayoutFolder
 
     folder = LayoutFolder(tmp_path / "layouts")
-    monkeypatch.setattr(script().runtime.shelf, "disk", folder)
+    monkeypatch.setattr(harness.omg_script().runtime.shelf, "disk", folder)
     return folder
 
 
@@ -140,11 +131,11 @@ def test_a_recalled_layout_is_made_again_once_and_draws_the_same(
     from lib_omg.host.shelf import Shelf
 
     call("layout.keep", id=layout.id, name="kept", board=None)
-    expected = harness.latents(pair(layout=layout.id), steps=STEPS)
-    monkeypatch.setattr(script().runtime, "shelf", Shelf(disk))
+    expected = harness.latents(found_pair(layout=layout.id), steps=STEPS)
+    monkeypatch.setattr(harness.omg_script().runtime, "shelf", Shelf(disk))
     for layout_calls in (STEPS, 0):
         with spy() as seen:
-            made = harness.latents(pair(layout=layout.id), steps=STEPS, seed=-1)
+            made = harness.latents(found_pair(layout=layout.id), steps=STEPS, seed=-1)
         assert len(seen.layout) == layout_calls
         torch.testing.assert_close(made, expected, atol=2e-3, rtol=0)
 
@@ -233,7 +224,7 @@ def test_clicks_on_somebody_outline_them(layout: Any, monkeypatch: pytest.Monkey
     found = unpack(call("sam.click", id=layout.id, points=[], box=[left, top, right, bottom])["mask"]) > 0.5
     truth = np.asarray(Image.fromarray(one.mask.numpy() > 0.5).resize(found.shape[::-1])) > 0
     assert (found & truth).sum() / (found | truth).sum() > 0.6
-    clicks = script().board.clicks
+    clicks = harness.omg_script().board.clicks
     assert clicks._session is not None
     harness.run(steps=2)
     assert clicks._session is None, "it is let go before a picture is drawn"

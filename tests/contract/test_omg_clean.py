@@ -19,13 +19,12 @@ _plain: list[torch.Tensor] = []
 def _traces_of_omg() -> dict[str, Any]:
     """What OMG could leave behind: hooks, patches, networks."""
     import networks
-    from modules import scripts, shared
+    from modules import shared
 
-    script = next(s for s in scripts.scripts_txt2img.alwayson_scripts if s.title() == "OMG")
     return {
         "hooks": hook_count(),
         "networks": [(n.name, n.te_multiplier, n.unet_multiplier) for n in networks.loaded_networks],
-        "session": script.runtime.session,
+        "session": harness.omg_script().runtime.session,
         "job": shared.state.job,
         "textinfo": shared.state.textinfo,
     }

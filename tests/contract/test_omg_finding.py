@@ -8,15 +8,11 @@ import harness
 import numpy as np
 import pytest
 import torch
-from omg_tools import concept, spy
+from omg_tools import concept, found_pair, spy
 from test_omg_board import toy_sam
 
 pytestmark = pytest.mark.contract
 STEPS = 3
-
-
-def pair(**fields: Any) -> dict[str, Any]:
-    return {"concepts": [concept("man", "rex"), concept("woman", "ida")], **fields}
 
 
 def masks_and_text(omg: dict[str, Any]) -> tuple[torch.Tensor, str]:
@@ -51,8 +47,8 @@ LEFT, RIGHT = (0.05, 0.1, 0.45, 1.0), (0.55, 0.1, 0.95, 1.0)
 
 @pytest.mark.parametrize("finder", ["owlvit", "yolo"])
 def test_without_model_files_it_says_what_to_put_where_and_attention_looks(finder: str) -> None:
-    expected, _ = masks_and_text(pair())
-    found, text = masks_and_text(pair(find_by=[finder]))
+    expected, _ = masks_and_text(found_pair())
+    found, text = masks_and_text(found_pair(find_by=[finder]))
     assert torch.equal(found, expected)
     assert "Put " in text
     assert finder in text
@@ -62,8 +58,8 @@ def test_without_sam_the_edges_stay_and_it_is_said(monkeypatch: pytest.MonkeyPat
     from lib_omg.host import model_files
 
     monkeypatch.setattr(model_files, "sam_files", list)
-    expected, _ = masks_and_text(pair())
-    found, text = masks_and_text(pair(outline_by="sam"))
+    expected, _ = masks_and_text(found_pair())
+    found, text = masks_and_text(found_pair(outline_by="sam"))
     assert torch.equal(found, expected)
     assert "sam_vit_b_01ec64.pth" in text
 
@@ -72,7 +68,7 @@ def test_without_sam_the_edges_stay_and_it_is_said(monkeypatch: pytest.MonkeyPat
 def test_a_detectors_boxes_are_where_the_concepts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Boxes(("woman", LEFT), ("man", RIGHT))
     detect_by(monkeypatch, source)
-    masks, text = masks_and_text(pair(find_by=["owlvit"], dilation_px=0, feather_px=0))
+    masks, text = masks_and_text(found_pair(find_by=["owlvit"], dilation_px=0, feather_px=0))
     (search,) = source.asked
     assert search.wanted == {"man": 1, "woman": 1}
     assert search.picture.shape == (3, 128, 128)
@@ -84,13 +80,13 @@ def test_a_detectors_boxes_are_where_the_concepts_are(monkeypatch: pytest.Monkey
 
 def test_a_detector_that_finds_too_few_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     detect_by(monkeypatch, Boxes(("woman", LEFT)))
-    expected, _ = masks_and_text(pair())
-    assert torch.equal(masks_and_text(pair(find_by=["yolo", "attention"]))[0], expected)
+    expected, _ = masks_and_text(found_pair())
+    assert torch.equal(masks_and_text(found_pair(find_by=["yolo", "attention"]))[0], expected)
 
 
 def test_more_than_asked_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     detect_by(monkeypatch, Boxes(("man", (0, 0, 0.3, 1)), ("man", (0.35, 0, 0.6, 1)), ("woman", (0.65, 0, 1, 1))))
-    _, text = masks_and_text(pair(find_by=["owlvit"]))
+    _, text = masks_and_text(found_pair(find_by=["owlvit"]))
     assert "shows 2 'man'; 1 of them belong to no concept" in text
 
 
@@ -99,8 +95,8 @@ def test_sam_outlines_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from lib_omg.host import model_files
 
     monkeypatch.setattr(model_files, "sam_file", toy_sam)
-    rough, _ = masks_and_text(pair(dilation_px=0, feather_px=0))
-    fine, text = masks_and_text(pair(outline_by="sam", dilation_px=0, feather_px=0))
+    rough, _ = masks_and_text(found_pair(dilation_px=0, feather_px=0))
+    fine, text = masks_and_text(found_pair(outline_by="sam", dilation_px=0, feather_px=0))
     assert text == ""
     assert not torch.equal(rough, fine)
     for one, other in zip(rough, fine, strict=True):
@@ -150,7 +146,7 @@ def test_sam_is_given_a_detectors_boxes_as_they_are(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sam.SamSource, "find", finding)
     monkeypatch.setattr(model_files, "sam_file", toy_sam)
     detect_by(monkeypatch, Boxes(("man", LEFT), ("woman", RIGHT)))
-    masks_and_text(pair(find_by=["owlvit"], outline_by="sam", on_missing="skip"))
+    masks_and_text(found_pair(find_by=["owlvit"], outline_by="sam", on_missing="skip"))
     assert [one.box for one in given] == [LEFT, RIGHT]
 
 
@@ -160,7 +156,7 @@ def test_a_source_that_chokes_on_the_picture_falls_back(monkeypatch: pytest.Monk
         source, "find", lambda search: (_ for _ in ()).throw(ValueError("expected numbers, found NaN."))
     )
     detect_by(monkeypatch, source)
-    expected, _ = masks_and_text(pair())
-    found, text = masks_and_text(pair(find_by=["yolo"]))
+    expected, _ = masks_and_text(found_pair())
+    found, text = masks_and_text(found_pair(find_by=["yolo"]))
     assert torch.equal(found, expected)
     assert "found NaN" in text

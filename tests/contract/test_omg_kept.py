@@ -9,34 +9,27 @@ from typing import Any
 import harness
 import pytest
 import torch
-from omg_tools import concept, spy
+from omg_tools import concept, found_pair, spy
 
 pytestmark = pytest.mark.contract
 STEPS = 3
 WORDS = ("man", "woman")
 
 
-def pair(**fields: Any) -> dict[str, Any]:
-    return {"concepts": [concept("man", "rex"), concept("woman", "ida")], **fields}
-
-
 def shelf() -> Any:
-    from modules import scripts
-
-    script = next(s for s in scripts.scripts_txt2img.alwayson_scripts if s.title() == harness.OMG_TITLE)
-    return script.runtime.shelf
+    return harness.omg_script().runtime.shelf
 
 
 def keep(omg: dict[str, Any] | None = None, **fields: Any) -> Any:
     """Make a layout alone; gives it as it is kept."""
-    harness.run({**(omg or pair()), "layout_only": True}, steps=STEPS, **fields)
+    harness.run({**(omg or found_pair()), "layout_only": True}, steps=STEPS, **fields)
     return shelf().all()[0]
 
 
 @functools.cache
 def in_one_go() -> torch.Tensor:
     """The pair without a kept layout."""
-    return harness.latents(pair(), steps=STEPS)
+    return harness.latents(found_pair(), steps=STEPS)
 
 
 def rows_of(omg: dict[str, Any], **fields: Any) -> tuple[torch.Tensor, list[int]]:
@@ -48,14 +41,14 @@ def rows_of(omg: dict[str, Any], **fields: Any) -> tuple[torch.Tensor, list[int]
 def test_a_layout_alone_is_the_plain_picture_and_runs_no_concept_row() -> None:
     plain, plain_rows = rows_of(None)  # type: ignore[arg-type]
     with spy() as seen:
-        made, rows = rows_of(pair(layout_only=True))
+        made, rows = rows_of(found_pair(layout_only=True))
     assert torch.equal(made, plain)
     assert rows == plain_rows
     assert seen.concept == []
 
 
 def test_it_names_itself_and_shows_layout_and_masks() -> None:
-    run = harness.run(pair(layout_only=True), steps=STEPS)
+    run = harness.run(found_pair(layout_only=True), steps=STEPS)
     kept = shelf().all()[0]
     assert f"OMG layout: {kept.id}" in run.processed.infotexts[0]
     assert len(run.images) == 3, "the picture, which is the layout, the layout, its masks"
@@ -66,8 +59,8 @@ def test_it_names_itself_and_shows_layout_and_masks() -> None:
 def test_an_approved_layout_costs_no_layout_row_and_gives_the_same_picture() -> None:
     kept = keep()
     with spy() as seen:
-        made, rows = rows_of(pair(layout=kept.id))
-    at_once, all_rows = rows_of(pair())
+        made, rows = rows_of(found_pair(layout=kept.id))
+    at_once, all_rows = rows_of(found_pair())
     assert torch.equal(made, at_once)
     assert seen.layout == []
     assert seen.replayed > 0
@@ -109,7 +102,7 @@ def test_who_is_who_can_be_swapped() -> None:
             concept("woman", "ida", instance=owners[0]),
         ]
     }
-    before, after = masks_of(pair(layout=kept.id)), masks_of({**swapped, "layout": kept.id})
+    before, after = masks_of(found_pair(layout=kept.id)), masks_of({**swapped, "layout": kept.id})
     assert torch.equal(before, after.flip(0))
     assert not torch.equal(before, after)
     assert torch.equal(after, masks_of(swapped)), "the same numbers in a new layout"
@@ -145,9 +138,9 @@ def test_what_makes_the_layout_invalid_is_said(fields: dict[str, Any], told: str
 
     kept = keep()
     with pytest.raises(OmgError, match=told) as caught:
-        harness.run(pair(layout=kept.id), **{"steps": STEPS, **fields})
+        harness.run(found_pair(layout=kept.id), **{"steps": STEPS, **fields})
     assert caught.value.status_code == 422
-    assert torch.equal(harness.latents(pair(layout=kept.id), steps=STEPS), in_one_go())
+    assert torch.equal(harness.latents(found_pair(layout=kept.id), steps=STEPS), in_one_go())
 
 
 def test_what_pnginfo_does_not_name_is_noticed_too() -> None:
@@ -155,7 +148,7 @@ def test_what_pnginfo_does_not_name_is_noticed_too() -> None:
 
     kept = keep()
     with harness.options(CLIP_stop_at_last_layers=2), pytest.raises(OmgError, match="encoded otherwise"):
-        harness.run(pair(layout=kept.id), steps=STEPS)
+        harness.run(found_pair(layout=kept.id), steps=STEPS)
 
 
 def test_a_layout_that_is_gone_is_said() -> None:
@@ -164,40 +157,40 @@ def test_a_layout_that_is_gone_is_said() -> None:
     kept = keep()
     shelf().remove(kept.id)
     with pytest.raises(OmgError, match="isn't kept any more"):
-        harness.run(pair(layout=kept.id), steps=STEPS)
+        harness.run(found_pair(layout=kept.id), steps=STEPS)
 
 
 def test_a_random_seed_is_the_layouts_and_a_batch_is_one() -> None:
     kept = keep(seed=-1)
-    run = harness.run(pair(layout=kept.id), steps=STEPS, seed=-1, batch_size=2, n_iter=2)
+    run = harness.run(found_pair(layout=kept.id), steps=STEPS, seed=-1, batch_size=2, n_iter=2)
     assert len(run.images) == 1
     assert run.processed.all_seeds == [kept.seed]
-    assert torch.equal(run.latents[0], harness.latents(pair(), steps=STEPS, seed=kept.seed))
+    assert torch.equal(run.latents[0], harness.latents(found_pair(), steps=STEPS, seed=kept.seed))
 
 
 @pytest.mark.usefixtures("large")
 def test_several_seeds_are_several_layouts() -> None:
     before = len(shelf().all())
-    run = harness.run(pair(layout_only=True), **harness.STEADY, batch_size=2, n_iter=2)
+    run = harness.run(found_pair(layout_only=True), **harness.STEADY, batch_size=2, n_iter=2)
     kept = shelf().all()[: len(shelf().all()) - before][:4]
     assert [one.seed for one in kept] == [4, 3, 2, 1]
     for index, one in enumerate(reversed(kept)):
         assert f"OMG layout: {one.id}" in run.processed.infotexts[index]
     for one in (kept[0], kept[-1]):  # second of the last batch, first of the first
         with spy() as seen:
-            made = harness.latents(pair(layout=one.id, on_missing="skip"), **harness.STEADY, seed=one.seed)
+            made = harness.latents(found_pair(layout=one.id, on_missing="skip"), **harness.STEADY, seed=one.seed)
         assert seen.layout == []
-        at_once = harness.latents(pair(on_missing="skip"), **harness.STEADY, seed=one.seed)
+        at_once = harness.latents(found_pair(on_missing="skip"), **harness.STEADY, seed=one.seed)
         torch.testing.assert_close(made, at_once, atol=2e-3, rtol=0)  # a batch of two rounds otherwise
 
 
 def test_a_layout_without_its_trace_is_made_again_once() -> None:
     kept = keep()
-    expected = harness.latents(pair(layout=kept.id), steps=STEPS)
+    expected = harness.latents(found_pair(layout=kept.id), steps=STEPS)
     kept.trace = kept.basis = None
     for layout_calls in (STEPS, 0):
         with spy() as seen:
-            made = harness.latents(pair(layout=kept.id), steps=STEPS)
+            made = harness.latents(found_pair(layout=kept.id), steps=STEPS)
         assert len(seen.layout) == layout_calls
         assert torch.equal(made, expected)
 
@@ -225,10 +218,10 @@ def test_painted_masks_on_an_approved_layout() -> None:
 
 def test_a_layout_alone_makes_no_hires_pass_and_an_approved_one_does() -> None:
     hires = {"enable_hr": True, "hr_scale": 1.5, "denoising_strength": 0.5}
-    run = harness.run(pair(layout_only=True), steps=STEPS, **hires)
+    run = harness.run(found_pair(layout_only=True), steps=STEPS, **hires)
     assert run.processed.images[0].size == (64, 64)
     kept = shelf().all()[0]
-    run = harness.run(pair(layout=kept.id), steps=STEPS, **hires)
+    run = harness.run(found_pair(layout=kept.id), steps=STEPS, **hires)
     assert run.processed.images[0].size == (96, 96)
 
 
@@ -246,11 +239,11 @@ def test_an_error_in_the_second_pass_keeps_the_layout(monkeypatch: pytest.Monkey
     from lib_omg.core import passes
 
     kept = keep()
-    expected = harness.latents(pair(layout=kept.id), steps=STEPS)
+    expected = harness.latents(found_pair(layout=kept.id), steps=STEPS)
     plain = harness.latents(steps=STEPS)
     with monkeypatch.context() as patch:
         patch.setattr(passes, "blend", lambda *args: 1 / 0)
         with pytest.raises(Exception, match="OMG"):
-            harness.run(pair(layout=kept.id), steps=STEPS)
-    assert torch.equal(harness.latents(pair(layout=kept.id), steps=STEPS), expected)
+            harness.run(found_pair(layout=kept.id), steps=STEPS)
+    assert torch.equal(harness.latents(found_pair(layout=kept.id), steps=STEPS), expected)
     assert torch.equal(harness.latents(steps=STEPS), plain)

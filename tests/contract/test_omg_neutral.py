@@ -35,7 +35,7 @@ def test_off_is_bit_equal_to_a_host_without_the_extension() -> None:
 
     with_extension = harness.latents()
     runner = scripts.scripts_txt2img
-    mine = next(script for script in runner.alwayson_scripts if script.title() == "OMG")
+    mine = harness.omg_script()
     args = harness.default_script_args()
     position = runner.alwayson_scripts.index(mine)
     runner.alwayson_scripts.remove(mine)
