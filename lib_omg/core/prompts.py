@@ -88,6 +88,8 @@ _SEVERAL = re.compile(
 )
 _PLURALS = (
     ("men", "man"), ("people", "person"), ("children", "child"), ("wolves", "wolf"),
+    ("elves", "elf"), ("dwarves", "dwarf"), ("thieves", "thief"), ("heroes", "hero"), ("zombies", "zombie"),
+    ("pixies", "pixie"), ("genies", "genie"),
     ("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("ss", "ss"), ("s", ""),
 )  # fmt: skip
 """Endings and those of one, the first that fits counts."""

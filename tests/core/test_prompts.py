@@ -160,7 +160,7 @@ def test_default_words(word, triggers, expected):
         ("women", "woman"), ("Men", "man"), ("young boys", "young boy"), ("foxes", "fox"), ("witches", "witch"),
         ("ladies", "lady"), ("dresses", "dress"), ("policewomen", "policewoman"), ("people", "person"),
         ("children", "child"), ("2girls", "1girl"), ("3boys", "1boy"), ("sheep", "sheep"), ("glass", "glass"),
-        ("2", "2"),
+        ("2", "2"), ("two zombies", "two zombie"), ("Superheroes", "Superhero"), ("elves", "elf"), ("thieves", "thief"),
     ],
 )  # fmt: skip
 def test_singular(plural, one):
