@@ -63,7 +63,7 @@ OTHERS = (
     Variant("custom diffusion", "custom_diffusion"),
 )
 METHODS = (*OTHERS, OURS, OURS_TRUE_MASKS)
-OF_CROWDS = (MERGE, MIX_OF_SHOW, REGIONAL, LATENT_COUPLE, OURS)
+OF_CROWDS = (MERGE, MIX_OF_SHOW, REGIONAL, LATENT_COUPLE, OURS, OURS_TRUE_MASKS)
 """Methods of table 3, where pictures cost most."""
 SECONDS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {LAYOUT.method: (1.0, 0.0), "mix_of_show": (1.4, 0.1), "regional_attention": (1.4, 0.1),
