@@ -133,7 +133,7 @@ def _options(draw: Draw) -> object:
         return []
     options = omg_options(draw.variant)
     settings = OmgSettings.from_dict(options.settings(draw.case)).to_dict(complete=True)
-    return [settings, options.true_masks, options.growth_px, options.switch]
+    return [settings, options.true_masks, options.switch]
 
 
 def _code(method: str) -> str:

@@ -12,7 +12,6 @@ from bench.methods.mix_of_show import MixOfShow
 from bench.methods.omg import Omg, OmgOptions
 from bench.methods.regional import RegionalPrompting
 from bench.methods.trained import custom_diffusion, dreambooth, textual_inversion
-from lib_omg.core.settings import OmgSettings
 
 if TYPE_CHECKING:
     from bench.methods.base import Method, Resources
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
 def omg_true_masks(resources: Resources) -> Omg:
     """OMG told where everybody stands, in regions that grow as found ones do: what better masks could reach."""
-    options = OmgOptions(true_masks=True, growth_px=OmgSettings.dilation_px)
-    return Omg(resources, options, "omg_true_masks", "OMG (ours), true masks")
+    return Omg(resources, OmgOptions(true_masks=True), "omg_true_masks", "OMG (ours), true masks")
 
 
 METHODS: Mapping[str, Callable[[Resources], Method]] = MappingProxyType(

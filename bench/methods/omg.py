@@ -15,7 +15,7 @@ from PIL import Image
 
 from lib_omg.core.masks import finish
 from lib_omg.core.schedule import first_call, fraction_to_sigma
-from lib_omg.core.settings import MaskSource, OnMissing, PromptMode, View
+from lib_omg.core.settings import MaskSource, OmgSettings, OnMissing, PromptMode, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,14 +53,13 @@ class OmgOptions:
         switch: where a prompt form of two prompts takes the second: a noise level, told as `start` is, as a fraction of
             the reference schedule.
         true_masks: the segmenter's masks of the layout picture instead of those found by attention.
-        growth_px: how far true masks grow; the extension takes painted masks as they are.
+        dilation_px: true masks grow by it before they are handed over; the extension takes painted ones as they are.
         lora_weight, te_weight: of every concept's LoRA. The rest: see `OmgSettings` and `ConceptSettings`.
     """
 
     prompt_form: PromptForm = PromptForm.ALONE
     switch: float = 0.5
     true_masks: bool = False
-    growth_px: float = 0.0
     lora_weight: float = 1.0
     te_weight: float | None = None
     start: float | None = None
@@ -86,7 +85,8 @@ class OmgOptions:
             masks: of every concept, (H, W) in pixels; None for masks by attention.
             switch_call: see `switch_call`; only forms of two prompts ask for it.
         """
-        painted = [None] * len(case.names) if masks is None else [as_png(mask) for mask in grown(masks, self.growth_px)]
+        growth_px = OmgSettings.dilation_px if self.dilation_px is None else self.dilation_px
+        painted = [None] * len(case.names) if masks is None else [as_png(mask) for mask in grown(masks, growth_px)]
         concepts = [self._concept(case, index, mask, switch_call) for index, mask in enumerate(painted)]
         return {"concepts": concepts, "on_missing": OnMissing.SKIP.value, **_given(self, _OF_PICTURE)}
 

@@ -387,7 +387,7 @@ def test_two_of_one_class_share_the_word_of_the_prompt() -> None:
 
 def test_true_masks_arrive_as_painted_ones() -> None:
     masks = [block(10, 40), block(70, 120)]
-    settings = OmgSettings.from_dict(OmgOptions(true_masks=True).settings(PAIR, masks))
+    settings = OmgSettings.from_dict(OmgOptions(true_masks=True, dilation_px=0).settings(PAIR, masks))
     for concept, mask in zip(settings.concepts, masks, strict=True):
         assert concept.mask_source is MaskSource.PAINTED
         assert np.array_equal(to_array(concept.mask) > 0.5, mask)

@@ -43,7 +43,7 @@ def test_saying_a_default_is_no_other_picture(weights: Path) -> None:
 
 def test_only_ours_takes_options() -> None:
     with pytest.raises(ValueError, match="omg_true_masks: expected no options"):
-        Variant("grown", OURS_TRUE_MASKS.method, (("growth_px", 16.0),))
+        Variant("grown", OURS_TRUE_MASKS.method, (("start", 0.1),))
 
 
 def test_another_noise_level_to_switch_at_is_another_picture(weights: Path) -> None:
