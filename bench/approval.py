@@ -39,16 +39,27 @@ class Approval:
         return f"Layouts looked at until one was right: {told}{failed}."
 
 
-def approve(cases: Collection[Case], check: Check) -> Approval:
-    """Choose every case's seed; a case's choice depends on no other case."""
+def approve(cases: Collection[Case], check: Check, at_once: int = 1) -> Approval:
+    """Choose every case's seed; a case's choice depends on no other case.
+
+    Args:
+        at_once: how many layouts are cheaper together than one by one: when fewer cases wait, each shows its next
+            seeds as well. It changes nothing of what is chosen and counted.
+    """
     chosen: dict[Case, Case] = {}
     layouts: dict[int, int] = {}
     waiting = list(dict.fromkeys(cases))
-    for attempt in range(MOST_SEEDS):
-        tried = [case.again(attempt) for case in waiting]
-        for case in tried:
-            layouts[len(case.names)] = layouts.get(len(case.names), 0) + 1
-        right = check(tried) if tried else []
-        chosen.update((case, new) for case, new, good in zip(waiting, tried, right, strict=True) if good)
+    attempt = 0
+    while waiting and attempt < MOST_SEEDS:
+        ahead = min(max(at_once // len(waiting), 1), MOST_SEEDS - attempt)
+        tried = [case.again(attempt + step) for case in waiting for step in range(ahead)]
+        right = check(tried)
+        for number, case in enumerate(waiting):
+            mine = slice(number * ahead, (number + 1) * ahead)
+            first = next((place for place, good in enumerate(right[mine]) if good), None)
+            layouts[len(case.names)] = layouts.get(len(case.names), 0) + (ahead if first is None else first + 1)
+            if first is not None:
+                chosen[case] = tried[mine][first]
         waiting = [case for case in waiting if case not in chosen]
+        attempt += ahead
     return Approval({**chosen, **{case: case for case in waiting}}, layouts, tuple(waiting))

@@ -102,9 +102,10 @@ def boot(weights_dir: Path, **settings: Any) -> Host:
         FileNotFoundError: the folder has no checkpoint.
     """
     from devhost import boot as devhost
-    from devhost.datadir import make_data_dir
+    from devhost.datadir import FASTEST_ATTENTION, make_data_dir
 
-    devhost.boot(make_data_dir(Path(tempfile.mkdtemp(prefix="bench-")), weights_dir))
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    devhost.boot(make_data_dir(folder, weights_dir, settings=FASTEST_ATTENTION))
     return Host(**settings)
 
 

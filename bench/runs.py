@@ -92,7 +92,8 @@ class Run:
     def approve(self, plan: Plan, tables: Iterable[int]) -> tuple[Plan, Approval]:
         """The plan with seeds whose layouts are right, for the cases that some tables need; see `bench.approval`."""
         needed = {draw.case for draw in plan.draws(tables)}
-        approval = approve([case for case in plan.groups if case in needed], self._right)
+        at_once = self.workers.count if self.workers else 1
+        approval = approve([case for case in plan.groups if case in needed], self._right, at_once)
         return plan.with_cases(approval.chosen), approval
 
     def _right(self, cases: Sequence[Case]) -> list[bool]:

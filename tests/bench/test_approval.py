@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from bench import plans
 from bench.approval import MOST_SEEDS, approve
@@ -24,8 +25,9 @@ def check(cases: Sequence[Case]) -> list[bool]:
     return [luck(case) for case in cases]
 
 
-def test_every_case_takes_its_first_good_seed() -> None:
-    found = approve(CASES, check)
+@pytest.mark.parametrize("at_once", [1, 2, 15, 1000])
+def test_every_case_takes_its_first_good_seed(at_once: int) -> None:
+    found = approve(CASES, check, at_once)
     looked_at = 0
     for case in CASES:
         rows = [case.again(attempt) for attempt in range(MOST_SEEDS)]
@@ -40,6 +42,21 @@ def test_every_case_takes_its_first_good_seed() -> None:
 def test_a_case_chooses_for_itself() -> None:
     alone = [approve([case], check).chosen[case] for case in CASES]
     assert alone == [approve(CASES, check).chosen[case] for case in CASES]
+
+
+def test_no_process_waits_while_seeds_are_left() -> None:
+    asked: list[int] = []
+
+    def never(cases: Sequence[Case]) -> list[bool]:
+        asked.append(len(cases))
+        return [False] * len(cases)
+
+    approve(CASES[:2], never, at_once=5)
+    assert asked == [4] * (MOST_SEEDS // 2)
+    asked.clear()
+    approve(CASES[:1], never, at_once=5)
+    assert asked == [5, 5, 5, 5, 4]
+    assert MOST_SEEDS == 24
 
 
 def test_a_case_without_a_right_layout_keeps_its_seed_and_is_told() -> None:

@@ -25,9 +25,6 @@ WEBUI_ARGUMENTS = [
     "--disable-console-progressbars",
 ]
 
-SETTINGS = {"cross_attention_optimization": "sdp-no-mem - scaled dot product without memory efficient attention"}
-"""An eighth faster here than InvokeAI, a CPU's "Automatic"; test_omg_attention goes through all there are."""
-
 
 @dataclass
 class Host:
@@ -73,9 +70,9 @@ def webui_dir() -> Path | None:
 def start() -> Host:
     """Start the host with the toy weights and this extension in a fresh data folder."""
     sys.path.append(str(REPOSITORY))
-    from devhost.datadir import make_data_dir
+    from devhost.datadir import FASTEST_ATTENTION, make_data_dir
 
-    data_dir = make_data_dir(Path(tempfile.mkdtemp(prefix="omg-contract-")), settings=SETTINGS)
+    data_dir = make_data_dir(Path(tempfile.mkdtemp(prefix="omg-contract-")), settings=FASTEST_ATTENTION)
     name = host_name()
     return Host(name, _start_devhost(data_dir) if name == "devhost" else _start_webui(data_dir))
 
