@@ -20,6 +20,8 @@ HEIGHT_PX = 128
 CELL_PX = 8
 """Pixels of the picture in one latent cell."""
 LORA_WEIGHT = 1.0
+_ALL_ROWS = {"omg_rows_per_batch": 16}
+"""A tenth faster on a CPU: all concepts' rows in one UNet call."""
 
 Forward = Callable[..., "torch.Tensor"]
 """`CFGDenoiser.forward`: x (B, C, H, W), sigma (B,) and keywords to denoised (B, C, H, W)."""
@@ -105,7 +107,7 @@ def boot(weights_dir: Path, **settings: Any) -> Host:
     from devhost.datadir import FASTEST_ATTENTION, make_data_dir
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    devhost.boot(make_data_dir(folder, weights_dir, settings=FASTEST_ATTENTION))
+    devhost.boot(make_data_dir(folder, weights_dir, settings={**FASTEST_ATTENTION, **_ALL_ROWS}))
     return Host(**settings)
 
 

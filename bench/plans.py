@@ -66,11 +66,11 @@ METHODS = (*OTHERS, OURS, OURS_TRUE_MASKS)
 OF_CROWDS = (MERGE, MIX_OF_SHOW, REGIONAL, LATENT_COUPLE, OURS, OURS_TRUE_MASKS)
 """Methods of table 3, where pictures cost most."""
 SECONDS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {LAYOUT.method: (1.0, 0.0), "mix_of_show": (1.4, 0.1), "regional_attention": (1.4, 0.1),
-     "latent_couple": (0.8, 0.5), OURS.method: (1.0, 0.75), "omg_true_masks": (1.0, 0.75), TRUTH.method: (0.02, 0.0)}
+    {LAYOUT.method: (1.7, 0.0), "mix_of_show": (2.1, 0.2), "regional_attention": (2.3, 0.1),
+     "latent_couple": (2.2, 1.0), OURS.method: (1.9, 1.9), "omg_true_masks": (1.9, 1.9), TRUTH.method: (0.02, 0.0)}
 )  # fmt: skip
-"""About what a picture of `_NARROWEST_PX` takes on two cores, and how much more with each concept."""
-_OTHER_SECONDS = (1.3, 0.0)
+"""About what a picture of `_NARROWEST_PX` takes on one core with AVX2, and how much more with each concept."""
+_OTHER_SECONDS = (2.1, 0.0)
 _NARROWEST_PX = 128
 
 
@@ -203,7 +203,7 @@ def singles(cases: Iterable[Case]) -> tuple[Case, ...]:
 
 
 def seconds(draw: Draw) -> float:
-    """About how long a picture takes on two cores."""
+    """About how long a picture takes on one core."""
     base, each = SECONDS.get(draw.variant.method, _OTHER_SECONDS)
     return (base + each * len(draw.case.names)) * draw.case.width_px / _NARROWEST_PX
 
@@ -220,10 +220,10 @@ def full(methods: Sequence[Variant] = METHODS, count: int = 32) -> Plan:
                  ablations=ABLATIONS)  # fmt: skip
 
 
-def quick(methods: Sequence[Variant] = (MERGE, REGIONAL, OURS), count: int = 3) -> Plan:
+def quick(methods: Sequence[Variant] = (MERGE, REGIONAL, OURS), count: int = 2) -> Plan:
     """The same tables with few pictures, methods and variants."""
-    ablations = {"layout preservation": (OURS, NO_PRESERVATION), "start": (OURS, *BY_START[::2])}
-    return _plan(with_ours(methods), count, single=1, group=1, ablation=1, sizes=(2, 5), ablations=ablations)
+    ablations = {"layout preservation": (OURS, NO_PRESERVATION), "start": (OURS, *BY_START[::3])}
+    return _plan(with_ours(methods), count, single=1, group=1, ablation=1, sizes=(2, 3), ablations=ablations)
 
 
 def with_ours(methods: Sequence[Variant]) -> tuple[Variant, ...]:

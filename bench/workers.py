@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -75,10 +76,19 @@ class Workers(Generic[T]):
 
 
 def _start(begin: Callable[[], Work[Any]]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
     _begun.append(begin())
+
+
+def _end_with_parent() -> None:
+    """A pool's process outlives a parent that was killed: its own siblings hold the queue that it waits for."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _timed(task: object) -> float:

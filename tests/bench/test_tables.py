@@ -13,7 +13,7 @@ import pytest
 from bench import plans, report, tables
 from bench.bars import bars
 from bench.cases import Case, PairKind
-from bench.plans import BY_START, LAYOUT, MERGE, MIX_OF_SHOW, NO_PRESERVATION, OURS, OURS_TRUE_MASKS, Draw
+from bench.plans import BY_START, LAYOUT, MERGE, MIX_OF_SHOW, NO_PRESERVATION, OURS, OURS_TRUE_MASKS, Draw, Plan
 from bench.report import Report
 from bench.scores import Metric, Score
 from bench.tables import Figures
@@ -83,9 +83,12 @@ def test_the_full_plan_is_what_the_issue_asks_for() -> None:
     assert sorted(plan.crowds) == [2, 3, 4, 5]
     assert {variant.method for variant in plan.methods} >= {"merge", "mix_of_show", "regional_attention",
         "latent_couple", "dreambooth", "textual_inversion", "custom_diffusion", "omg", "omg_true_masks"}  # fmt: skip
-    seconds = sum(map(plans.seconds, plan.draws(plans.TABLES)))
-    assert seconds < 2 * 3600
-    assert sum(map(plans.seconds, plans.quick().draws(plans.TABLES))) < 4.5 * 60
+    assert {variant.method for variant in plan.crowd_methods} >= {"merge", "latent_couple", "omg", "omg_true_masks"}
+
+
+@pytest.mark.parametrize(("plan", "most_s"), [(plans.full(), 2 * 3600), (plans.quick(), 4.5 * 60)])
+def test_two_cores_draw_it_in_time(plan: Plan, most_s: float) -> None:
+    assert sum(map(plans.seconds, plan.draws(plans.TABLES))) / 2 < most_s
 
 
 def test_ours_is_always_there() -> None:
