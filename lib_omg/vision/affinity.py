@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 2048
 """Maps with more cells are looked at in halves of their size: the cost is the square of it."""
+
+NEAR = 0.25
+"""Cells are near each other in rows and columns up to this share of the map's shorter side."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,34 @@ class Affinity:
         return made.reshape(maps.shape).to(maps)
 
     def bond(self, one: torch.Tensor, other: torch.Tensor) -> float:
-        """How much two regions (h, w) of 0 and 1 look at each other, as against at themselves: 0 not at all, 1 as if
-        they were one."""
+        """How much two regions look at each other where they are near, as against at themselves there: 0 not at all, 1
+        as if they were one, 0 as well where they are nowhere near or one is a single cell. Two who look alike also look
+        at each other from afar, so only near cells tell.
+
+        Args:
+            one, other: (h, w) of 0 and 1, disjoint.
+        """
         a, b = one.flatten().to(self.weights), other.flatten().to(self.weights)
-        across = (a @ self.weights @ b + b @ self.weights @ a) / 2
-        within = ((a @ self.weights @ a) * (b @ self.weights @ b)).sqrt()
-        return float(across / within.clamp(min=1e-12))
+        within = math.sqrt(self._look(a, a) * self._look(b, b))
+        return (self._look(a, b) + self._look(b, a)) / 2 / within if within > 0 else 0.0
+
+    def _look(self, one: torch.Tensor, other: torch.Tensor) -> float:
+        """The share of its attention that a cell of one region (Q,) pays to a cell of another near it, on average."""
+        return float(one @ self._near_weights @ other) / max(float(one @ self._near @ other), 1.0)
+
+    @cached_property
+    def _near(self) -> torch.Tensor:
+        """(Q, Q): 1 where two cells are near each other, 0 of a cell and itself."""
+        reach = max(1, round(NEAR * min(self.grid)))
+        rows, columns = (torch.arange(length) for length in self.grid)
+        row, column = torch.meshgrid(rows, columns, indexing="ij")
+        row, column = row.flatten(), column.flatten()
+        near = ((row[:, None] - row).abs() <= reach) & ((column[:, None] - column).abs() <= reach)
+        return near.fill_diagonal_(False).to(self.weights)
+
+    @cached_property
+    def _near_weights(self) -> torch.Tensor:
+        return self.weights * self._near
 
 
 def affinities(

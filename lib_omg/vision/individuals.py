@@ -17,16 +17,16 @@ from .instances import EDGE_CELLS, otsu, regions, sides, standardise
 if TYPE_CHECKING:
     from .affinity import Affinity
 
-BOND_COUNTS = 2.0
-"""Weight of the bond of two pieces against their distance, fitted to the toy world's true and false pairs."""
+BOND_COUNTS = 0.6
+"""Weight of the bond of two pieces against their distance, fitted, as the limits are, to the toy world's scenes."""
 
-ONE_OF_A_CLASS = 0.0
-"""Two pieces that one word asks for are one individual when they are less apart than this (0.1 were even odds) ..."""
+ONE_OF_A_CLASS = 1.0
+"""Two pieces that one word asks for are one individual when they are less apart than this ..."""
 
-ONE_OF_TWO_CLASSES = -0.3
+ONE_OF_TWO_CLASSES = 0.55
 """... and pieces that two words ask for when they are less apart than this: two words seldom mean one."""
 
-ONE_MORE = 0.85
+ONE_MORE = 1.7
 """Somebody who wasn't asked for has to be this far apart from everybody."""
 
 LEAST_WARMTH = 0.5

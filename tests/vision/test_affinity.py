@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -109,6 +110,35 @@ def test_bonds() -> None:
     assert found.bond(left, right) == pytest.approx(1, abs=1e-3)
     assert found.bond(left, ground) == pytest.approx(0, abs=1e-3)
     assert found.bond(left, right) == pytest.approx(found.bond(right, left))
+
+
+@pytest.mark.parametrize("grid", [(4, 9), (8, 8), (9, 6)])
+def test_the_bond_is_what_near_cells_pay_each_other(grid: tuple[int, int]) -> None:
+    cells = list(itertools.product(range(grid[0]), range(grid[1])))
+    weights = torch.rand(len(cells), len(cells), generator=torch.Generator().manual_seed(1))
+    regions = torch.zeros(2, *grid)
+    regions[0, :, :3], regions[1, 1:, 3:5] = 1, 1
+    one, other = ([n for n, (row, column) in enumerate(cells) if region[row, column]] for region in regions)
+    reach = {4: 1, 8: 2, 6: 2}[min(grid)]
+
+    def paid(givers: list[int], takers: list[int]) -> float:
+        near = [
+            float(weights[a, b])
+            for a, b in itertools.product(givers, takers)
+            if a != b and max(abs(cells[a][0] - cells[b][0]), abs(cells[a][1] - cells[b][1])) <= reach
+        ]
+        return sum(near) / len(near)
+
+    expected = (paid(one, other) + paid(other, one)) / 2 / (paid(one, one) * paid(other, other)) ** 0.5
+    assert Affinity(weights, grid).bond(*regions) == pytest.approx(expected, rel=1e-4)
+
+
+def test_who_is_nowhere_near_has_no_bond() -> None:
+    regions = torch.zeros(3, 8, 16)
+    regions[0, :, :4], regions[1, :, 8:], regions[2, 4, 4] = 1, 1, 1
+    found = Affinity(torch.full((128, 128), 1 / 128), (8, 16))
+    assert found.bond(regions[0], regions[1]) == 0
+    assert found.bond(regions[0], regions[2]) == 0, "a single cell"
 
 
 @pytest.mark.parametrize("grid", [(8, 12), (7, 9)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib_omg.vision.affinity import Affinity
-from lib_omg.vision.individuals import MOST, apart, individuals, on_edge, scaled, sideways
+from lib_omg.vision.individuals import BOND_COUNTS, MOST, apart, individuals, on_edge, scaled, sideways
 
 H, W = 16, 32
 
@@ -53,6 +53,21 @@ def test_touching_ones_stay_two_when_two_were_asked_for() -> None:
     heat = (A + near + noise(0)).clamp(max=1)[None]
     made = individuals(heat, heat, [2], together(A, near))
     assert sorted(owners(made.masks, [A, near])) == [0, 1]
+
+
+def test_two_who_look_alike_stay_two() -> None:
+    """Each looks at the other's like: only where they meet do they not look at each other."""
+    near = body(12, width=3)
+    one = body(6, width=3)
+    alike = torch.zeros(H, W, dtype=torch.long)
+    for who in (one, near):  # thirds from left to right: the right third of one meets the left third of the other
+        inside = who > 0.5
+        columns = torch.arange(W).expand(H, W)[inside].float()
+        alike[inside] = 1 + ((columns - columns.min()) / (columns.max() - columns.min() + 1) * 3).long()
+    same = (alike.flatten()[:, None] == alike.flatten()[None, :]).float() + 1e-3
+    heat = (one + near + noise(6)).clamp(max=1)[None]
+    made = individuals(heat, heat, [2], Affinity(same / same.sum(1, keepdim=True), (H, W)))
+    assert sorted(owners(made.masks, [one, near])) == [0, 1]
 
 
 def test_one_broad_individual_is_not_two() -> None:
@@ -120,7 +135,7 @@ def test_apart_falls_with_the_bond_and_rises_with_distance() -> None:
     one, two, three = torch.zeros(3, H, W)
     one[:, 4:8], two[:, 8:12], three[:, 20:24] = 1, 1, 1
     parted, joined = together(one, two, three), together(one + two, three)
-    assert apart(one, two, parted) > apart(one, two, joined) + 1
+    assert apart(one, two, parted) > apart(one, two, joined) + 0.9 * BOND_COUNTS
     assert apart(one, three, parted) > apart(one, two, parted)
     assert apart(one, two, parted) == pytest.approx(apart(two, one, parted), abs=1e-5)
 
