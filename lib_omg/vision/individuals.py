@@ -23,7 +23,7 @@ BOND_COUNTS = 0.6
 ONE_OF_A_CLASS = 1.0
 """Two pieces that one word asks for are one individual when they are less apart than this ..."""
 
-ONE_OF_TWO_CLASSES = 0.55
+ONE_OF_TWO_CLASSES = 0.3
 """... and pieces that two words ask for when they are less apart than this: two words seldom mean one."""
 
 ONE_MORE = 1.7
